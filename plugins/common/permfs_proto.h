@@ -1,0 +1,36 @@
+/*
+ * What plugin and permfs say to each other, in messages (msg.h) of the wire format (wire.h).
+ *
+ * permfs is started with one SEQPACKET socket as fd 3, the owner's. The owner sends PERMFS_CONFIG; permfs mounts and
+ * answers PERMFS_READY or PERMFS_FAILED (and then exits, nothing mounted). Later hosts connect to the listening
+ * socket that came with the config. On any connection each request gets one answer, PERMFS_OK or PERMFS_FAILED.
+ */
+#ifndef STOCKADE_PERMFS_PROTO_H
+#define STOCKADE_PERMFS_PROTO_H
+
+#define PERMFS_OWNER_FD 3
+
+enum permfs_msg {
+    /*
+     * Owner to permfs. fds: the codebase (a directory, O_PATH will do), the listening SEQPACKET socket.
+     * Body: str sandbox id, str mount point (absolute), u32 flags (PERMFS_*), u32 cache time in ms,
+     *       u32 uid and u32 gid of the codebase owner (the identity to work with when started as root),
+     *       u32 uid and u32 gid to show for the owner's files (as the host's user namespace counts them),
+     *       rules (see PERMFS_RULES).
+     */
+    PERMFS_CONFIG = 1,
+    PERMFS_READY = 2,  /* u32 pid */
+    PERMFS_FAILED = 3, /* u32 errno, str message in one line */
+    PERMFS_OK = 4,     /* empty */
+    PERMFS_PING = 5,   /* empty */
+    PERMFS_QUIT = 6,   /* empty: unmounts, answers OK, exits */
+    /*
+     * Replaces the rules: u32 count, then for each: str pattern, u32 type, u32 permission (values of runtime_api.h),
+     * u32 priority (two's complement).
+     */
+    PERMFS_RULES = 7,
+};
+
+#define PERMFS_LEASE 1u /* end of file on fd 3 means: unmount and exit. Without it the owner may go. */
+
+#endif
