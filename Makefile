@@ -20,17 +20,22 @@ pkg-cflags = $(eval pkg-cflags := $(shell pkg-config --cflags $(PKGS)))$(pkg-cfl
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Wundef
 HARDEN := -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
 CFLAGS ?= -O2 -g
-CPPFLAGS_ALL = -D_GNU_SOURCE -DSTOCKADE_VERSION='"$(VERSION)"' -I. -Iplugins/common $(CPPFLAGS)
+CPPFLAGS_ALL = -D_GNU_SOURCE -DSTOCKADE_VERSION='"$(VERSION)"' -I. -Iplugins -Iplugins/common $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -MMD -MP $(pkg-cflags) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
 LDFLAGS_ALL = -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN))
 NO_UNDEFINED := $(if $(SAN),,-Wl,--no-undefined)
+
+# V=1 shows the commands themselves.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $(2))
 
 LIB := $(BUILD)/lib/stockade
 LIBEXEC := $(BUILD)/libexec/stockade
 obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)))
 
 COMMON_OBJ := $(call obj,plugins/common/*.c)
+RULES_OBJ := $(call obj,plugins/permfs/rules*.c)
 WIRE_OBJ := $(BUILD)/obj/plugins/common/wire.o $(BUILD)/obj/plugins/common/msg.o
 PERMFS_OBJ := $(filter-out %/main.o,$(call obj,plugins/permfs/*.c))
 HOST_OBJ := $(call obj,host/lib/*.c)
@@ -63,36 +68,44 @@ deps:
 
 $(BUILD)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c $< -o $@
+	$(call say,CC,$@)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c $< -o $@
 
-$(LIB)/bwrap.so: $(call obj,plugins/bwrap/*.c) $(COMMON_OBJ)
+$(LIB)/bwrap.so: $(call obj,plugins/bwrap/*.c) $(COMMON_OBJ) $(RULES_OBJ)
 	@mkdir -p $(@D)
-	$(CC) -shared $(NO_UNDEFINED) $(LDFLAGS_ALL) $^ -o $@ -lcjson -lseccomp
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(NO_UNDEFINED) $(LDFLAGS_ALL) $^ -o $@ -lcjson -lseccomp
 
 $(LIBEXEC)/permfs: $(BUILD)/obj/plugins/permfs/main.o $(PERMFS_OBJ) $(WIRE_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ -lfuse3
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lfuse3
 
 # Static, so that it runs whatever the sandbox's root holds; with musl, so that 500 of them cost little.
 AGENT_SRC := $(wildcard plugins/agent/*.c) plugins/common/wire.c plugins/common/msg.c
 $(LIBEXEC)/agent: $(AGENT_SRC) $(wildcard plugins/agent/*.h plugins/common/*.h)
 	@mkdir -p $(@D)
-	$(MUSL_CC) -static -Os -g0 -std=gnu11 $(WARN) -D_GNU_SOURCE -Iplugins/common \
+	$(call say,LD,$@)
+	$(Q)$(MUSL_CC) -static -Os -g0 -std=gnu11 $(WARN) -D_GNU_SOURCE -Iplugins/common \
 		-ffunction-sections -fdata-sections -Wl,--gc-sections -s $(AGENT_SRC) -o $@
 
 $(BUILD)/libstockade.so: $(HOST_OBJ)
-	$(CC) -shared $(NO_UNDEFINED) -Wl,-soname,libstockade.so.0 $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(NO_UNDEFINED) -Wl,-soname,libstockade.so.0 $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
 
 $(BUILD)/libstockade.a: $(HOST_OBJ)
-	rm -f $@
-	$(AR) rcs $@ $^
+	@rm -f $@
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/stockade: $(CLI_OBJ) $(BUILD)/libstockade.a
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
 
 # ---- tests ----
 
@@ -100,23 +113,28 @@ $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support -Ihost/lib -Iplugins/per
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(COMMON_OBJ) $(PERMFS_OBJ) $(HOST_OBJ) $(SUPPORT_OBJ)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -lfuse3 -ldl
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -lfuse3 -ldl
 
 $(BUILD)/tests/conformance: $(call obj,tests/conformance/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
 
 $(BUILD)/tests/e2e: $(call obj,tests/e2e/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
 
 $(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
 
 $(BUILD)/tests/plugins/%.so: $(BUILD)/obj/tests/plugins/%.o
 	@mkdir -p $(@D)
-	$(CC) -shared $(LDFLAGS_ALL) $^ -o $@
+	$(call say,LD,$@)
+	$(Q)$(CC) -shared $(LDFLAGS_ALL) $^ -o $@
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 

@@ -1,0 +1,87 @@
+/*
+ * The agent: PID 1 of every sandbox. One thread, one epoll loop; nothing in it waits for code that runs inside.
+ *
+ * main.c    boot, the loop, orderly end       conn.c   the protocol of one connection
+ * spawn.c   from request to exec(2)           tree.c   which process belongs to which command, and ending them
+ * sink.c    output of background children that nobody reads any more
+ */
+#ifndef STOCKADE_AGENT_H
+#define STOCKADE_AGENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+#include <time.h>
+
+#include "agent_proto.h"
+#include "msg.h"
+#include "wire.h"
+
+/* What an epoll event stands for; the first member of everything that is watched. */
+struct watch {
+    void (*ready)(struct watch *watch, uint32_t events);
+    int fd;
+};
+
+enum cmd_phase {
+    CMD_NEW,         /* connected, no request yet */
+    CMD_RUNNING,     /* its process runs */
+    CMD_TERMINATING, /* SIGTERM was sent to the tree: from here on, who is whose is kept track of */
+    CMD_KILLING,     /* SIGKILL until nothing is left */
+    CMD_ENDED,       /* reported */
+};
+
+/* A command and its connection. */
+struct cmd {
+    struct watch watch; /* the connection; fd is -1 once the host has gone */
+    struct cmd *next;
+    enum cmd_phase phase;
+    pid_t pid;   /* 0 once it was reaped */
+    int kill_fd; /* cgroup.kill, or -1 */
+    struct timespec started;
+};
+
+extern struct cmd *cmds;
+
+/* main.c */
+int watch_add(struct watch *watch, uint32_t events); /* 0 or -errno; watch->fd must be set */
+void watch_close(struct watch *watch);               /* stops watching and closes; fd becomes -1 */
+void accept_resume(void);                            /* an fd was freed: take connections again if that had stopped */
+
+/* conn.c */
+void conn_accept(int fd);
+void cmd_reaped(struct cmd *cmd, int status, const struct rusage *usage);
+void cmd_finish_kill(struct cmd *cmd); /* nothing of its tree is left */
+void cmds_bury(void);                  /* frees the commands that have ended; between two rounds of events */
+
+/* spawn.c */
+struct spawn_request {
+    uint32_t flags;
+    const char *cwd;
+    const char **argv, **env;
+    uint32_t uid, gid, nproc;
+    int fds[5]; /* stdin, stdout, stderr, cgroup.procs, cgroup.kill */
+};
+
+struct spawn_result {
+    enum agent_stage stage; /* on failure */
+    int err;
+    pid_t pid;
+};
+
+void spawn_init(void);
+bool spawn_command(const struct spawn_request *req, struct spawn_result *ret);
+
+/* tree.c */
+int tree_init(void);
+void tree_signal(struct cmd *cmd, int sig);
+void tree_kill(struct cmd *cmd); /* enters CMD_KILLING */
+void tree_reap(void);            /* after SIGCHLD */
+int tree_tick(void);             /* goes on ending trees; ms until it wants to be called again, -1 = not needed */
+struct cmd *cmd_by_pid(pid_t pid);
+
+/* sink.c */
+void sink_add(int fd); /* owns fd */
+
+#endif

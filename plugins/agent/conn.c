@@ -1,0 +1,238 @@
+/* One connection, one command: requests in, answers out. */
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct cmd *cmds;
+static struct cmd *dead; /* off the list, but an event that was fetched already may still point to them */
+
+static void cmd_free(struct cmd *cmd)
+{
+    for (struct cmd **at = &cmds; *at; at = &(*at)->next) {
+        if (*at != cmd)
+            continue;
+        *at = cmd->next;
+        break;
+    }
+    watch_close(&cmd->watch);
+    if (cmd->kill_fd >= 0)
+        close(cmd->kill_fd);
+    cmd->kill_fd = -1;
+    cmd->next = dead;
+    dead = cmd;
+    accept_resume();
+}
+
+void cmds_bury(void)
+{
+    while (dead) {
+        struct cmd *cmd = dead;
+
+        dead = cmd->next;
+        free(cmd);
+    }
+}
+
+/* A host that does not read its answers is treated like one that has gone: never wait for it. */
+static void cmd_send(struct cmd *cmd, uint32_t type, const struct wire_out *body)
+{
+    if (cmd->watch.fd >= 0 &&
+        msg_send(cmd->watch.fd, type, body ? body->data : NULL, body ? body->len : 0, NULL, 0) < 0)
+        watch_close(&cmd->watch);
+}
+
+static void cmd_refuse(struct cmd *cmd, enum agent_stage stage, int err)
+{
+    struct wire_out body = { 0 };
+
+    wire_put_u32(&body, stage);
+    wire_put_u32(&body, (uint32_t)err);
+    cmd_send(cmd, AGENT_REFUSED, &body);
+    wire_out_release(&body);
+    cmd->phase = CMD_ENDED;
+}
+
+static bool request_parse(const struct msg *msg, struct spawn_request *ret)
+{
+    struct wire_in in = wire_in_over(msg->body, msg->len);
+    size_t n_argv = 0;
+
+    ret->flags = wire_get_u32(&in);
+    ret->cwd = wire_get_str(&in);
+    ret->argv = wire_get_strv(&in, AGENT_STRINGS_MAX, &n_argv);
+    ret->env = wire_get_strv(&in, AGENT_STRINGS_MAX, NULL);
+    ret->uid = wire_get_u32(&in);
+    ret->gid = wire_get_u32(&in);
+    ret->nproc = wire_get_u32(&in);
+    if (!wire_in_done(&in) || !n_argv || msg->n_fds != (ret->flags & AGENT_CGROUP ? 5u : 3u))
+        return false;
+    memcpy(ret->fds, msg->fds, sizeof *msg->fds * msg->n_fds);
+    return true;
+}
+
+static void cmd_spawn(struct cmd *cmd, struct msg *msg)
+{
+    struct spawn_request req = { 0 };
+    struct spawn_result result;
+    struct wire_out body = { 0 };
+
+    if (!request_parse(msg, &req)) {
+        cmd_refuse(cmd, AGENT_STAGE_REQUEST, EPROTO);
+    } else {
+        clock_gettime(CLOCK_MONOTONIC, &cmd->started);
+        if (!spawn_command(&req, &result)) {
+            cmd_refuse(cmd, result.stage, result.err);
+        } else {
+            if (req.flags & AGENT_CGROUP)
+                cmd->kill_fd = msg_take_fd(msg, 4);
+            cmd->pid = result.pid;
+            cmd->phase = CMD_RUNNING;
+            wire_put_u32(&body, (uint32_t)result.pid);
+            cmd_send(cmd, AGENT_STARTED, &body);
+        }
+    }
+    wire_out_release(&body);
+    free(req.argv);
+    free(req.env);
+}
+
+static void cmd_signal(struct cmd *cmd, const struct msg *msg)
+{
+    struct wire_in in = wire_in_over(msg->body, msg->len);
+    int sig = (int)wire_get_u32(&in);
+    uint32_t scope = wire_get_u32(&in);
+
+    if (!wire_in_done(&in) || sig < 1 || sig > SIGRTMAX || !cmd->pid)
+        return;
+    if (scope == AGENT_SCOPE_TREE) {
+        tree_signal(cmd, sig);
+    } else {
+        kill(-cmd->pid, sig);
+        kill(cmd->pid, sig); /* it may have left its group */
+    }
+}
+
+static void cmd_message(struct cmd *cmd, struct msg *msg)
+{
+    switch (msg->type) {
+    case AGENT_PING:
+        cmd_send(cmd, AGENT_PONG, NULL);
+        break;
+    case AGENT_SPAWN:
+        if (cmd->phase == CMD_NEW)
+            cmd_spawn(cmd, msg);
+        break;
+    case AGENT_SIGNAL:
+        cmd_signal(cmd, msg);
+        break;
+    case AGENT_KILL:
+        tree_kill(cmd);
+        break;
+    case AGENT_SINK:
+        for (size_t i = 0; i < msg->n_fds; i++)
+            sink_add(msg_take_fd(msg, i));
+        break;
+    default:
+        break;
+    }
+}
+
+static void conn_ready(struct watch *watch, uint32_t events)
+{
+    static char packet[MSG_PACKET_MAX];
+    struct cmd *cmd = (struct cmd *)watch;
+    struct msg msg;
+    int err;
+
+    (void)events;
+    if (watch->fd < 0)
+        return;
+    err = msg_recv(watch->fd, packet, sizeof packet, &msg);
+    if (err == -EAGAIN)
+        return;
+    if (!err) {
+        cmd_message(cmd, &msg);
+        msg_release(&msg);
+    } else {
+        watch_close(&cmd->watch);
+    }
+    if (cmd->watch.fd >= 0)
+        return;
+    /* The host has gone: a command that it waits for ends with it, one that it knows the end of is history. */
+    if (cmd->phase == CMD_RUNNING || cmd->phase == CMD_TERMINATING)
+        tree_kill(cmd);
+    else if (cmd->phase != CMD_KILLING)
+        cmd_free(cmd);
+}
+
+void conn_accept(int fd)
+{
+    struct ucred peer = { .pid = -1 };
+    socklen_t len = sizeof peer;
+    struct cmd *cmd;
+
+    /* Pid 0 is a process outside this pid namespace: the host. Anything else is code from inside. */
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid != 0) {
+        close(fd);
+        return;
+    }
+    cmd = calloc(1, sizeof *cmd);
+    if (!cmd) {
+        close(fd);
+        return;
+    }
+    *cmd = (struct cmd) { .watch = { .ready = conn_ready, .fd = fd }, .kill_fd = -1, .next = cmds };
+    cmds = cmd;
+    if (watch_add(&cmd->watch, EPOLLIN) < 0)
+        cmd_free(cmd);
+}
+
+static uint64_t since_ns(const struct timespec *start)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)((now.tv_sec - start->tv_sec) * 1000000000LL + (now.tv_nsec - start->tv_nsec));
+}
+
+static uint64_t time_us(const struct timeval *tv)
+{
+    return (uint64_t)tv->tv_sec * 1000000u + (uint64_t)tv->tv_usec;
+}
+
+void cmd_reaped(struct cmd *cmd, int status, const struct rusage *usage)
+{
+    struct wire_out body = { 0 };
+
+    cmd->pid = 0;
+    wire_put_u32(&body, (uint32_t)status);
+    wire_put_u64(&body, since_ns(&cmd->started));
+    wire_put_u64(&body, time_us(&usage->ru_utime));
+    wire_put_u64(&body, time_us(&usage->ru_stime));
+    wire_put_u64(&body, (uint64_t)usage->ru_maxrss);
+    cmd_send(cmd, AGENT_EXITED, &body);
+    wire_out_release(&body);
+    if (cmd->phase == CMD_RUNNING) {
+        cmd->phase = CMD_ENDED;
+        if (cmd->watch.fd < 0)
+            cmd_free(cmd);
+    } else if (cmd->phase == CMD_KILLING && cmd->kill_fd >= 0) {
+        cmd_finish_kill(cmd);
+    }
+}
+
+void cmd_finish_kill(struct cmd *cmd)
+{
+    cmd_send(cmd, AGENT_GONE, NULL);
+    cmd->phase = CMD_ENDED;
+    if (cmd->watch.fd < 0)
+        cmd_free(cmd);
+}

@@ -1,0 +1,187 @@
+/* Boot, the event loop and an orderly end. */
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+static int epoll_fd = -1;
+static uint32_t stop_grace_ms;
+static struct watch listener, signals, lease;
+static bool accept_paused;
+
+int watch_add(struct watch *watch, uint32_t events)
+{
+    struct epoll_event event = { .events = events, .data.ptr = watch };
+
+    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0 ? -errno : 0;
+}
+
+void watch_close(struct watch *watch)
+{
+    if (watch->fd < 0)
+        return;
+    (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+    close(watch->fd);
+    watch->fd = -1;
+}
+
+static void listener_events(uint32_t events)
+{
+    struct epoll_event event = { .events = events, .data.ptr = &listener };
+
+    (void)epoll_ctl(epoll_fd, EPOLL_CTL_MOD, listener.fd, &event);
+    accept_paused = !events;
+}
+
+void accept_resume(void)
+{
+    if (accept_paused)
+        listener_events(EPOLLIN);
+}
+
+static void listener_ready(struct watch *watch, uint32_t events)
+{
+    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    (void)events;
+    if (fd >= 0)
+        conn_accept(fd);
+    else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+        listener_events(0); /* it stays readable: spinning on it would help nobody */
+}
+
+static void lease_ready(struct watch *watch, uint32_t events)
+{
+    char byte;
+
+    (void)events;
+    if (recv(watch->fd, &byte, 1, MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EINTR))
+        _exit(0); /* the kernel ends all others in the pid namespace with its init */
+}
+
+/* SIGTERM to everything, then a grace time; whatever is left ends with the agent. */
+static void stop_all(void)
+{
+    struct timespec tick = { .tv_nsec = 2000000 };
+
+    kill(-1, SIGTERM);
+    kill(-1, SIGCONT);
+    for (uint32_t waited = 0; waited < stop_grace_ms; waited += 2) {
+        pid_t pid;
+
+        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
+            ;
+        if (pid < 0)
+            break;
+        nanosleep(&tick, NULL);
+    }
+    _exit(0);
+}
+
+static void signals_ready(struct watch *watch, uint32_t events)
+{
+    struct signalfd_siginfo info;
+
+    (void)events;
+    while (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        /* Pid 0 is a sender outside; the sandbox's own processes may not end their init. */
+        if (info.ssi_signo == SIGTERM && info.ssi_pid == 0)
+            stop_all();
+    }
+    tree_reap();
+}
+
+static int signals_init(void)
+{
+    sigset_t all;
+
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    sigemptyset(&all);
+    sigaddset(&all, SIGCHLD);
+    sigaddset(&all, SIGTERM);
+    signals = (struct watch) { .ready = signals_ready, .fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK) };
+    return signals.fd < 0 ? -errno : watch_add(&signals, EPOLLIN);
+}
+
+static int boot_connect(const char *path)
+{
+    struct sockaddr_un addr = { .sun_family = AF_UNIX };
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+    if (fd < 0 || strlen(path) >= sizeof addr.sun_path)
+        return -1;
+    strcpy(addr.sun_path, path);
+    return connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0 ? -1 : fd;
+}
+
+static int boot(const char *path)
+{
+    static char packet[4096];
+    struct wire_out ready = { 0 };
+    struct wire_in in;
+    struct msg msg;
+    uint32_t version, flags;
+    int fd = boot_connect(path);
+
+    if (fd < 0 || msg_recv(fd, packet, sizeof packet, &msg) < 0 || msg.type != AGENT_BOOT)
+        return -1;
+    in = wire_in_over(msg.body, msg.len);
+    version = wire_get_u32(&in);
+    flags = wire_get_u32(&in);
+    stop_grace_ms = wire_get_u32(&in);
+    listener = (struct watch) { .ready = listener_ready, .fd = msg_take_fd(&msg, 0) };
+    msg_release(&msg);
+    if (!wire_in_done(&in) || version != AGENT_VERSION || listener.fd < 0)
+        return -1;
+    if (fcntl(listener.fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 || watch_add(&listener, EPOLLIN) < 0)
+        return -1;
+    wire_put_u32(&ready, AGENT_VERSION);
+    if (msg_send(fd, AGENT_READY, ready.data, ready.len, NULL, 0) < 0)
+        return -1;
+    wire_out_release(&ready);
+    lease = (struct watch) { .ready = lease_ready, .fd = fd };
+    if (flags & AGENT_LEASE)
+        return watch_add(&lease, EPOLLIN | EPOLLRDHUP);
+    close(fd);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct epoll_event events[64];
+
+    (void)syscall(SYS_close_range, 3u, ~0u, 0u); /* bubblewrap leaks its caller's fds */
+    (void)prctl(PR_SET_DUMPABLE, 0);             /* no ptrace, no /proc/1/mem for code of the same uid */
+    (void)umask(022);
+    spawn_init();
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (argc != 2 || epoll_fd < 0 || tree_init() < 0 || signals_init() < 0 || boot(argv[1]) < 0)
+        return 125;
+    for (;;) {
+        int n = epoll_wait(epoll_fd, events, sizeof events / sizeof *events, tree_tick());
+
+        for (int i = 0; i < n; i++) {
+            struct watch *watch = events[i].data.ptr;
+
+            watch->ready(watch, events[i].events);
+        }
+        cmds_bury();
+    }
+}

@@ -1,0 +1,197 @@
+/* Starting bubblewrap and learning who the sandbox's init is. */
+#include "bwrap.h"
+
+#include "child.h"
+#include "error.h"
+#include "json.h"
+#include "runtime.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+
+#define INFO_TIMEOUT_S 15
+
+int bwrap_open(const struct bwrap_settings *settings, char *ret_path, size_t size)
+{
+    static const char *const places[] = { "/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap" };
+    int fd = -1;
+
+    if (settings->bwrap_path[0]) {
+        snprintf(ret_path, size, "%s", settings->bwrap_path);
+        fd = open(ret_path, O_PATH | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+    }
+    for (size_t i = 0; fd < 0 && i < ARRAY_LEN(places); i++) {
+        snprintf(ret_path, size, "%s", places[i]);
+        fd = open(ret_path, O_PATH | O_CLOEXEC);
+    }
+    return fd < 0 ? -ENOENT : fd;
+}
+
+static int text_memfd(char *text)
+{
+    cleanup_free char *owned = text;
+    cleanup_fd int fd = memfd_create("stockade-etc", MFD_CLOEXEC);
+    int err;
+
+    if (!owned)
+        return -ENOMEM;
+    if (fd < 0)
+        return -errno;
+    err = write_all(fd, text, strlen(text));
+    if (!err && lseek(fd, 0, SEEK_SET) < 0)
+        err = -errno;
+    return err ? err : take_fd(&fd);
+}
+
+/* bubblewrap writes {"child-pid": N, ...} and closes. */
+static int32_t info_read(struct op *op, int fd, pid_t *ret)
+{
+    char text[1024];
+    size_t len = 0;
+    int64_t until = now_ns() + INFO_TIMEOUT_S * NS_PER_S, pid;
+    bool ok = true;
+    cJSON *json;
+
+    for (;;) {
+        int32_t status = op_wait_readable(op, fd, until, "bubblewrap");
+        ssize_t n;
+
+        if (status)
+            return status;
+        n = read(fd, text + len, sizeof text - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+        if (len == sizeof text)
+            break;
+    }
+    if (!len)
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "bubblewrap could not set the sandbox up");
+    json = json_parse_object(text, len);
+    pid = json ? json_int(json, "child-pid", 2, INT32_MAX, 0, &ok) : 0;
+    cJSON_Delete(json);
+    if (!pid)
+        return op_fail(op, RT_E_PROTOCOL, 0, "bubblewrap's report is malformed");
+    *ret = (pid_t)pid;
+    return RT_OK;
+}
+
+/* All that is made for one start; closed and freed together. */
+struct launch {
+    struct root_list host_root, root;
+    struct argv argv;
+    struct stage stage;
+    int fds[BWRAP_FD_COUNT];
+    int exec_fd, info_fd, output_fd;
+};
+
+static void launch_release(struct launch *launch)
+{
+    root_list_release(&launch->host_root);
+    root_list_release(&launch->root);
+    argv_release(&launch->argv);
+    stage_release(&launch->stage);
+    for (size_t i = 0; i < BWRAP_FD_COUNT; i++)
+        fd_closep(&launch->fds[i]);
+    fd_closep(&launch->exec_fd);
+    fd_closep(&launch->info_fd);
+    fd_closep(&launch->output_fd);
+}
+
+static int32_t launch_fds(struct op *op, struct launch *launch, const struct identity *identity)
+{
+    int info[2], output[2];
+
+    if (pipe2(info, O_CLOEXEC) < 0)
+        return op_fail(op, error_status(errno), errno, "pipe");
+    launch->info_fd = info[0];
+    launch->fds[BWRAP_INFO_FD] = info[1];
+    if (pipe2(output, O_CLOEXEC) < 0)
+        return op_fail(op, error_status(errno), errno, "pipe");
+    launch->output_fd = output[0];
+    launch->fds[2] = output[1];
+    launch->fds[BWRAP_PASSWD_FD] = text_memfd(passwd_text(identity));
+    launch->fds[BWRAP_GROUP_FD] = text_memfd(group_text(identity));
+    launch->fds[BWRAP_SECCOMP_FD] = seccomp_filter_fd();
+    for (int i = BWRAP_PASSWD_FD; i < BWRAP_FD_COUNT; i++)
+        if (launch->fds[i] < 0)
+            return op_fail(op, error_status(-launch->fds[i]), -launch->fds[i], "prepare bubblewrap's files");
+    return RT_OK;
+}
+
+static int32_t launch_plan(struct op *op, struct launch *launch, const struct boot *boot)
+{
+    const struct bwrap_settings *settings = (const struct bwrap_settings *)op->rt->settings;
+    struct argv_sources sources = { settings->rootfs, !settings->rootfs[0], boot->workspace_source, boot->agent,
+                                    boot->boot_dir };
+    const char *root = settings->rootfs[0] ? settings->rootfs : "/";
+    int err = root_list_read("/", true, &launch->host_root);
+
+    if (!err)
+        err = root_list_read(root, sources.is_host_root, &launch->root);
+    if (err)
+        return op_fail(op, error_status(-err), -err, "read %s", root);
+    if (geteuid() == 0) {
+        stage_plan(&launch->stage, settings, &launch->host_root, boot);
+        sources = (struct argv_sources) { sources.is_host_root ? "" : STAGE_ROOTFS, sources.is_host_root,
+                                          STAGE_WORKSPACE, STAGE_AGENT, STAGE_BOOT_DIR };
+    }
+    argv_build(boot->spec, boot->identity, &launch->root, &sources, &launch->argv);
+    if (launch->argv.failed || launch->stage.failed)
+        return op_fail(op, RT_E_NOMEM, 0, "plan the sandbox");
+    return RT_OK;
+}
+
+static int32_t launch_start(struct op *op, struct launch *launch, struct boot *boot)
+{
+    const struct bwrap_settings *settings = (const struct bwrap_settings *)op->rt->settings;
+    char path[PATH_MAX], *env[] = { NULL };
+    struct child_spec child = { .argv = launch->argv.items,
+                                .env = env,
+                                .fds = launch->fds,
+                                .n_fds = BWRAP_FD_COUNT,
+                                .cgroup_procs_fd = boot->cgroup_procs_fd };
+    pid_t pid;
+
+    launch->exec_fd = bwrap_open(settings, path, sizeof path);
+    if (launch->exec_fd == -ENOENT)
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "bubblewrap is not installed (no bwrap found)");
+    if (launch->exec_fd < 0)
+        return op_fail(op, RT_E_UNAVAILABLE, -launch->exec_fd, "open %s", path);
+    child.exec_fd = launch->exec_fd;
+    if (geteuid() == 0) {
+        child.prepare = stage_enter;
+        child.arg = &launch->stage;
+    }
+    pid = child_start(&child);
+    if (pid < 0)
+        return op_fail(op, RT_E_UNAVAILABLE, -pid, "start %s", path);
+    for (size_t i = 0; i < BWRAP_FD_COUNT; i++)
+        fd_closep(&launch->fds[i]); /* our copies of the pipes' ends would hide their end */
+    boot->monitor_pid = pid;
+    boot->output_fd = take_fd(&launch->output_fd);
+    return info_read(op, launch->info_fd, &boot->init_pid);
+}
+
+int32_t bwrap_boot(struct op *op, struct boot *boot)
+{
+    struct launch launch = { .fds = { -1, -1, -1, -1, -1, -1, -1 }, .exec_fd = -1, .info_fd = -1, .output_fd = -1 };
+    int32_t status = launch_plan(op, &launch, boot);
+
+    if (!status)
+        status = launch_fds(op, &launch, boot->identity);
+    if (!status)
+        status = launch_start(op, &launch, boot);
+    launch_release(&launch);
+    if (!status)
+        snprintf(boot->backend_id, sizeof boot->backend_id, "%d", (int)boot->init_pid);
+    return status;
+}

@@ -1,0 +1,133 @@
+/* Whether sandboxes can be started here, and what to do if not. */
+#include "bwrap.h"
+
+#include "cgroup.h"
+#include "child.h"
+#include "info.h"
+#include "runtime.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+
+/* Runs bubblewrap with arguments, collects what it says; returns its exit status, -1 if it could not be run. */
+static int bwrap_run(int exec_fd, char *const *argv, char *ret, size_t size)
+{
+    char *env[] = { NULL };
+    int output[2], status = -1;
+    size_t len = 0;
+    ssize_t n;
+    pid_t pid;
+
+    ret[0] = '\0';
+    if (pipe2(output, O_CLOEXEC) < 0)
+        return -1;
+    pid = child_start(&(struct child_spec) { .exec_fd = exec_fd,
+                                             .argv = argv,
+                                             .env = env,
+                                             .cgroup_procs_fd = -1,
+                                             .fds = (int[]) { -1, output[1], output[1] },
+                                             .n_fds = 3 });
+    close(output[1]);
+    while (pid > 0 && len < size - 1 && (n = read(output[0], ret + len, size - 1 - len)) != 0)
+        len += n > 0 ? (size_t)n : 0;
+    close(output[0]);
+    ret[len] = '\0';
+    ret[strcspn(ret, "\n")] = '\0';
+    if (pid < 0)
+        return -1;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void probe_program(const struct bwrap_settings *settings, struct probe_list *list)
+{
+    char path[PATH_MAX], text[256];
+    cleanup_fd int fd = bwrap_open(settings, path, sizeof path);
+
+    if (fd < 0) {
+        probe_list_add(list, RT_CHECK_FAIL, "bubblewrap", "no bwrap found", "apt-get install bubblewrap");
+        return;
+    }
+    if (bwrap_run(fd, (char *[]) { (char *)"bwrap", (char *)"--version", NULL }, text, sizeof text) != 0) {
+        probe_list_add(list, RT_CHECK_FAIL, "bubblewrap", text, "reinstall bubblewrap");
+        return;
+    }
+    probe_list_version(list, text);
+    probe_list_add(list, RT_CHECK_OK, "bubblewrap", path, "");
+    if (bwrap_run(fd,
+                  (char *[]) { (char *)"bwrap", (char *)"--unshare-user", (char *)"--disable-userns",
+                               (char *)"--unshare-pid", (char *)"--unshare-net", (char *)"--ro-bind", (char *)"/",
+                               (char *)"/", (char *)"--proc", (char *)"/proc", (char *)"--", (char *)"/bin/true",
+                               NULL },
+                  text, sizeof text) == 0)
+        probe_list_add(list, RT_CHECK_OK, "namespaces", "user, pid and network namespaces can be made", "");
+    else
+        probe_list_add(list, RT_CHECK_FAIL, "namespaces", text[0] ? text : "bubblewrap failed",
+                       "allow user namespaces: sysctl user.max_user_namespaces (> 0), "
+                       "kernel.unprivileged_userns_clone=1 (Debian), "
+                       "kernel.apparmor_restrict_unprivileged_userns=0 or an AppArmor profile for bwrap (Ubuntu); "
+                       "bubblewrap must be 0.8 or newer");
+}
+
+static void probe_fuse(struct probe_list *list)
+{
+    cleanup_fd int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 && errno == ENOENT)
+        probe_list_add(list, RT_CHECK_FAIL, "fuse", "/dev/fuse does not exist", "modprobe fuse");
+    else if (fd < 0)
+        probe_list_add(list, RT_CHECK_FAIL, "fuse", "/dev/fuse cannot be opened", "chmod 0666 /dev/fuse, as udev does");
+    else
+        probe_list_add(list, RT_CHECK_OK, "fuse", "/dev/fuse", "");
+    if (geteuid() == 0)
+        return;
+    if (access("/usr/bin/fusermount3", X_OK) == 0 || access("/bin/fusermount3", X_OK) == 0)
+        probe_list_add(list, RT_CHECK_OK, "fusermount3", "found", "");
+    else
+        probe_list_add(list, RT_CHECK_FAIL, "fusermount3", "not found", "apt-get install fuse3");
+}
+
+static void probe_helpers(const struct runtime *rt, struct probe_list *list)
+{
+    static const char *const helpers[] = { "permfs", "agent" };
+
+    for (size_t i = 0; i < ARRAY_LEN(helpers); i++) {
+        char path[PATH_MAX];
+
+        snprintf(path, sizeof path, "%s/%s", rt->libexec, helpers[i]);
+        if (access(path, X_OK) == 0)
+            probe_list_add(list, RT_CHECK_OK, helpers[i], path, "");
+        else
+            probe_list_add(list, RT_CHECK_FAIL, helpers[i], path, "reinstall stockade, or give libexec_dir");
+    }
+}
+
+static void probe_cgroup(const struct runtime *rt, struct probe_list *list)
+{
+    char box[PATH_MAX], path[PATH_MAX];
+    int procs_fd;
+
+    snprintf(box, sizeof box, "%s/probe-%d", rt->dir, (int)getpid());
+    if (cgroup_make(box, path, sizeof path, &procs_fd)) {
+        close(procs_fd);
+        cgroup_destroy(path);
+        probe_list_add(list, RT_CHECK_OK, "cgroup", "processes are ended by cgroup.kill", "");
+    } else {
+        probe_list_add(list, RT_CHECK_WARN, "cgroup",
+                       "no writable cgroup v2 tree: processes are ended by walking /proc",
+                       "run as root, or in a delegated cgroup: systemd-run --user --scope -p Delegate=yes");
+    }
+}
+
+void bwrap_probe(struct op *op, struct probe_list *list)
+{
+    probe_program((const struct bwrap_settings *)op->rt->settings, list);
+    probe_fuse(list);
+    probe_helpers(op->rt, list);
+    probe_cgroup(op->rt, list);
+}

@@ -1,0 +1,103 @@
+/*
+ * What a backend provides; all else of a plugin is in plugins/common. A backend boots an isolated root that holds the
+ * workspace, the agent as PID 1 and the directory of the boot socket, and ends it.
+ */
+#ifndef STOCKADE_BACKEND_H
+#define STOCKADE_BACKEND_H
+
+#include "config.h"
+#include "op.h"
+#include "proc_id.h"
+#include "spec.h"
+
+#include <sys/stat.h>
+
+/* Where the agent and its boot socket's directory are to be seen inside, both read-only. */
+#define INSIDE_AGENT    "/run/stockade/agent"
+#define INSIDE_BOOT_DIR "/run/stockade/boot"
+#define BOOT_SOCKET     "socket"
+
+/* The settings that every backend has; the first member of a backend's own. Defaults: runtime_settings_default(). */
+struct settings {
+    int64_t default_timeout_ms;
+    int64_t kill_grace_ms;
+    int64_t stop_grace_ms;
+    int64_t cache_time_ms;
+    int64_t max_output_bytes;
+};
+
+/* Who commands run as. */
+struct identity {
+    uint32_t uid, gid;             /* as the sandbox sees it */
+    uint32_t host_uid, host_gid;   /* as the host's user namespace counts it: what permfs shows files as */
+    uint32_t owner_uid, owner_gid; /* the codebase owner's */
+};
+
+struct boot {
+    const struct spec *spec;
+    const struct identity *identity;
+    const char *workspace_source; /* permfs's mount on the host */
+    const char *agent;            /* the agent's file on the host */
+    const char *boot_dir;         /* the boot socket's directory on the host */
+    int cgroup_procs_fd;          /* what is started must enter this cgroup first; -1 = none */
+
+    pid_t init_pid;    /* out: the agent, as the host counts it */
+    pid_t monitor_pid; /* out: a child of ours that lives as long as the sandbox and is to be reaped; 0 = none */
+    int output_fd;     /* out: what the backend said on its stderr, for the message of a failed boot; -1 = none */
+    char backend_id[80];
+};
+
+struct probe_list;
+
+struct backend {
+    const char *name;
+    uint64_t capabilities;
+    size_t settings_size;
+    const struct config_key *keys; /* all keys, the common ones included (BACKEND_COMMON_KEYS) */
+    size_t n_keys;
+    void (*settings_default)(void *settings); /* the backend's own part */
+    void (*probe)(struct op *op, struct probe_list *list);
+    /* At create: refuses what this backend cannot do. */
+    int32_t (*check)(const struct settings *settings, const struct spec *spec, rt_error *err);
+    /* Who commands run as; st is the codebase's. */
+    int32_t (*identify)(const struct settings *settings, const struct spec *spec, const struct stat *st,
+                        struct identity *ret, rt_error *err);
+    /* Starts it; returns once init_pid is known. On failure nothing is left of it. */
+    int32_t (*boot)(struct op *op, struct boot *boot);
+};
+
+#define BACKEND_COMMON_KEYS                                                                                            \
+    { "default_timeout",                                                                                               \
+      CONFIG_DURATION,                                                                                                 \
+      offsetof(struct settings, default_timeout_ms),                                                                   \
+      1,                                                                                                               \
+      1000000000,                                                                                                      \
+      "a duration such as \"30s\"",                                                                                    \
+      NULL },                                                                                                          \
+        { "kill_grace",                                                                                                \
+          CONFIG_DURATION,                                                                                             \
+          offsetof(struct settings, kill_grace_ms),                                                                    \
+          0,                                                                                                           \
+          3600000,                                                                                                     \
+          "a duration such as \"2s\", at most 1h",                                                                     \
+          NULL },                                                                                                      \
+        { "stop_grace",                                                                                                \
+          CONFIG_DURATION,                                                                                             \
+          offsetof(struct settings, stop_grace_ms),                                                                    \
+          0,                                                                                                           \
+          3600000,                                                                                                     \
+          "a duration such as \"500ms\", at most 1h",                                                                  \
+          NULL },                                                                                                      \
+        { "cache_time",                                                                                                \
+          CONFIG_DURATION,                                                                                             \
+          offsetof(struct settings, cache_time_ms),                                                                    \
+          0,                                                                                                           \
+          3600000,                                                                                                     \
+          "a duration such as \"1s\", at most 1h",                                                                     \
+          NULL },                                                                                                      \
+    {                                                                                                                  \
+        "max_output_bytes", CONFIG_INT, offsetof(struct settings, max_output_bytes), 1, INT64_C(1) << 40,              \
+            "a number of bytes from 1 to 1099511627776", NULL                                                          \
+    }
+
+#endif

@@ -1,0 +1,370 @@
+#include "box.h"
+
+#include "agent_client.h"
+#include "cgroup.h"
+#include "error.h"
+#include "mounts.h"
+#include "permfs_client.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define BOOT_TIMEOUT_S 15
+#define KILL_WAIT_MS   5000
+
+/* Where things of a sandbox lie on the host. */
+struct paths {
+    char *box, *mnt, *boot, *agent;
+};
+
+static void paths_release(struct paths *paths)
+{
+    free(paths->box);
+    free(paths->mnt);
+    free(paths->boot);
+    free(paths->agent);
+}
+
+static char *join(const char *a, const char *b, const char *c)
+{
+    char *path;
+
+    return asprintf(&path, "%s%s%s", a, b, c) < 0 ? NULL : path;
+}
+
+static int32_t paths_make(struct op *op, const char *id, struct paths *ret)
+{
+    ret->box = join(op->rt->dir, "/boxes/", id);
+    ret->mnt = ret->box ? join(ret->box, "/mnt", "") : NULL;
+    ret->boot = ret->box ? join(ret->box, "/boot", "") : NULL;
+    ret->agent = join(op->rt->libexec, "/agent", "");
+    return ret->mnt && ret->boot && ret->agent ? RT_OK : op_fail(op, RT_E_NOMEM, 0, "paths");
+}
+
+/* ---- up ---- */
+
+/* What box_up() has made so far and a failure must undo, beside what the record knows. */
+struct rise {
+    struct locked *locked;
+    struct paths paths;
+    struct permfs permfs;
+    struct boot boot;
+    int boot_dir_fd, boot_fd, listen_fd, init_fd, lease_fd, procs_fd;
+};
+
+static int32_t step_identity(struct op *op, struct rise *rise)
+{
+    struct record *record = &rise->locked->record;
+    struct stat st;
+
+    if (stat(record->spec.codebase, &st) < 0)
+        return op_fail(op, error_status(errno), errno, "codebase '%s'", record->spec.codebase);
+    if (!S_ISDIR(st.st_mode))
+        return op_fail(op, RT_E_IO, ENOTDIR, "codebase '%s'", record->spec.codebase);
+    return op->rt->backend->identify(op->rt->settings, &record->spec, &st, &record->identity, op->err);
+}
+
+static int32_t step_directory(struct op *op, struct rise *rise)
+{
+    struct record *record = &rise->locked->record;
+    int box_fd = rise->locked->box_fd;
+
+    if ((mkdirat(box_fd, "mnt", 0700) < 0 && errno != EEXIST) || (mkdirat(box_fd, "boot", 0755) < 0 && errno != EEXIST))
+        return op_fail(op, error_status(errno), errno, "%s", rise->paths.box);
+    rise->boot_dir_fd = openat(box_fd, "boot", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (rise->boot_dir_fd < 0 || fchmod(rise->boot_dir_fd, 0755) < 0) /* mkdir obeys the host's umask */
+        return op_fail(op, error_status(errno), errno, "%s", rise->paths.boot);
+    (void)cgroup_make(rise->paths.box, record->cgroup, sizeof record->cgroup, &rise->procs_fd);
+    return RT_OK;
+}
+
+static int32_t step_workspace(struct op *op, struct rise *rise)
+{
+    struct record *record = &rise->locked->record;
+    int32_t status = permfs_start(op, record, rise->locked->box_fd, rise->paths.mnt, &rise->permfs);
+
+    if (status)
+        return status;
+    record->permfs = proc_id_of(rise->permfs.pid);
+    /* On disk before anything else starts: should this process die now, the daemon will be found. */
+    return record_save(op, rise->locked->box_fd, record);
+}
+
+static int32_t step_sockets(struct op *op, struct rise *rise)
+{
+    /* Whoever the sandbox runs as must be able to connect, once; the agent's socket is only for us. */
+    rise->boot_fd = socket_listen(rise->boot_dir_fd, BOOT_SOCKET, 0666);
+    if (rise->boot_fd < 0)
+        return op_fail(op, error_status(-rise->boot_fd), -rise->boot_fd, "boot socket");
+    rise->listen_fd = socket_listen(rise->locked->box_fd, "agent.sock", 0600);
+    if (rise->listen_fd < 0)
+        return op_fail(op, error_status(-rise->listen_fd), -rise->listen_fd, "agent socket");
+    return RT_OK;
+}
+
+static int32_t step_boot(struct op *op, struct rise *rise)
+{
+    struct record *record = &rise->locked->record;
+    int32_t status;
+
+    rise->boot.spec = &record->spec;
+    rise->boot.identity = &record->identity;
+    rise->boot.workspace_source = rise->paths.mnt;
+    rise->boot.agent = rise->paths.agent;
+    rise->boot.boot_dir = rise->paths.boot;
+    rise->boot.cgroup_procs_fd = rise->procs_fd;
+    status = op->rt->backend->boot(op, &rise->boot);
+    if (status)
+        return status;
+    record->monitor = proc_id_of(rise->boot.monitor_pid);
+    record->init = proc_id_of(rise->boot.init_pid);
+    rise->init_fd = proc_id_open(&record->init);
+    if (rise->init_fd < 0)
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "the sandbox's init ended at once");
+    strcpy(record->backend_id, rise->boot.backend_id);
+    return RT_OK;
+}
+
+static int32_t step_agent(struct op *op, struct rise *rise)
+{
+    const struct record *record = &rise->locked->record;
+
+    return agent_boot(op, rise->boot_fd, rise->listen_fd, record->init.pid, rise->init_fd,
+                      record->spec.lifetime == RT_LIFETIME_HOST, (uint32_t)op->rt->settings->stop_grace_ms,
+                      now_ns() + BOOT_TIMEOUT_S * NS_PER_S, &rise->lease_fd);
+}
+
+static int32_t step_record(struct op *op, struct rise *rise)
+{
+    struct record *record = &rise->locked->record;
+    struct live *live;
+    int32_t status;
+
+    (void)unlinkat(rise->boot_dir_fd, BOOT_SOCKET, 0);
+    record->status = RT_SANDBOX_RUNNING;
+    record->started_us = now_real_us();
+    record->last_error[0] = '\0';
+    record->generation++;
+    status = live_from_record(op, record, &live);
+    if (status)
+        return status;
+    status = record_save(op, rise->locked->box_fd, record);
+    if (status) {
+        live_unref(live);
+        return status;
+    }
+    live->lease_fd = take_fd(&rise->lease_fd);
+    if (record->spec.lifetime == RT_LIFETIME_HOST)
+        live->permfs_fd = take_fd(&rise->permfs.fd);
+    live_publish(op->rt, live);
+    return RT_OK;
+}
+
+static const struct {
+    const char *name;
+    int32_t (*run)(struct op *op, struct rise *rise);
+} steps[] = {
+    { "check the codebase", step_identity },   { "prepare the sandbox's directory", step_directory },
+    { "mount the workspace", step_workspace }, { "make the sockets", step_sockets },
+    { "boot the sandbox", step_boot },         { "reach the agent", step_agent },
+    { "record the start", step_record },
+};
+
+/* What the backend said before it failed, behind the message. */
+static void add_output(struct op *op, struct rise *rise, int32_t status)
+{
+    char text[200], why[sizeof op->err->message];
+    ssize_t n;
+
+    if (rise->boot.output_fd < 0 || fcntl(rise->boot.output_fd, F_SETFL, O_NONBLOCK) < 0)
+        return;
+    n = read(rise->boot.output_fd, text, sizeof text - 1);
+    while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == ' '))
+        n--;
+    if (n > 0) {
+        text[n] = '\0';
+        snprintf(why, sizeof why, "%s", op->err->message);
+        op_fail(op, status, 0, "%.250s (%s)", why, text);
+    }
+}
+
+static int32_t box_fall(struct op *op, struct rise *rise, int32_t status, const char *step)
+{
+    struct record *record = &rise->locked->record;
+    struct op quiet = { .rt = op->rt, .cancel_fd = -1, .own_err = RT_ERROR_INIT };
+
+    add_output(op, rise, status);
+    op_wrap(op, status, "%s", step);
+    quiet.err = &quiet.own_err;
+    record->monitor.pid = record->monitor.pid ? record->monitor.pid : rise->boot.monitor_pid;
+    if (box_down(&quiet, rise->locked, false))
+        runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", record->spec.id, quiet.err->message);
+    record->status = RT_SANDBOX_ERROR;
+    snprintf(record->last_error, sizeof record->last_error, "%s", op->err->message);
+    (void)record_save(&quiet, rise->locked->box_fd, record);
+    return status;
+}
+
+int32_t box_up(struct op *op, struct locked *locked)
+{
+    struct rise rise = { .locked = locked,
+                         .permfs = { .fd = -1 },
+                         .boot = { .output_fd = -1, .cgroup_procs_fd = -1 },
+                         .boot_dir_fd = -1,
+                         .boot_fd = -1,
+                         .listen_fd = -1,
+                         .init_fd = -1,
+                         .lease_fd = -1,
+                         .procs_fd = -1 };
+    int32_t status = paths_make(op, locked->record.spec.id, &rise.paths);
+
+    for (size_t i = 0; !status && i < ARRAY_LEN(steps); i++) {
+        status = steps[i].run(op, &rise);
+        if (status)
+            status = box_fall(op, &rise, status, steps[i].name);
+    }
+    fd_closep(&rise.permfs.fd);
+    fd_closep(&rise.boot.output_fd);
+    fd_closep(&rise.boot_dir_fd);
+    fd_closep(&rise.boot_fd);
+    fd_closep(&rise.listen_fd);
+    fd_closep(&rise.init_fd);
+    fd_closep(&rise.lease_fd);
+    fd_closep(&rise.procs_fd);
+    paths_release(&rise.paths);
+    return status;
+}
+
+/* ---- down ---- */
+
+static void init_end(struct op *op, const struct proc_id *id, bool grace)
+{
+    cleanup_fd int fd = proc_id_open(id);
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+    int grace_ms = (int)op->rt->settings->stop_grace_ms + 500; /* the agent keeps to its grace time itself */
+
+    if (fd < 0)
+        return;
+    if (grace && pidfd_signal(fd, SIGTERM) == 0 && poll(&pfd, 1, grace_ms) > 0)
+        return;
+    /* The kernel ends all others in its pid namespace before it ends the init. */
+    (void)pidfd_signal(fd, SIGKILL);
+    (void)poll(&pfd, 1, KILL_WAIT_MS);
+}
+
+/* The backend's process outside ends by itself once the init has; reaped if it is our child. */
+static void monitor_end(const struct proc_id *id)
+{
+    cleanup_fd int fd = proc_id_open(id);
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+    if (fd >= 0 && poll(&pfd, 1, 1000) <= 0) {
+        (void)pidfd_signal(fd, SIGKILL);
+        (void)poll(&pfd, 1, KILL_WAIT_MS);
+    }
+    child_reap(id->pid);
+}
+
+int32_t box_down(struct op *op, struct locked *locked, bool grace)
+{
+    struct record *record = &locked->record;
+    struct live *live = live_withdraw(op->rt, record->spec.id);
+    struct paths paths = { 0 };
+    int32_t status = paths_make(op, record->spec.id, &paths);
+
+    init_end(op, &record->init, grace);
+    monitor_end(&record->monitor);
+    if (record->cgroup[0])
+        cgroup_destroy(record->cgroup);
+    if (!status)
+        status = permfs_end(op, &record->permfs, live ? live->permfs_fd : -1, locked->box_fd, paths.mnt);
+    live_unref(live);
+    paths_release(&paths);
+    (void)unlinkat(locked->box_fd, "agent.sock", 0);
+    (void)unlinkat(locked->box_fd, "boot/" BOOT_SOCKET, 0);
+    record->init = record->monitor = record->permfs = (struct proc_id) { 0 };
+    record->cgroup[0] = record->backend_id[0] = '\0';
+    return status;
+}
+
+/* ---- sweep ---- */
+
+static bool proc_is_alive(const struct proc_id *id)
+{
+    int fd = proc_id_open(id);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
+static bool needs_sweep(struct op *op, const char *id)
+{
+    struct record record;
+    unsigned minor;
+    bool needs;
+    char *mnt;
+
+    if (record_load(op, id, &record)) {
+        runtime_log(op->rt, RT_LOG_WARN, "%s", op->err->message);
+        return false;
+    }
+    mnt = join(op->rt->dir, "/boxes/", id);
+    if (record.spec.lifetime == RT_LIFETIME_HOST)
+        needs = !proc_is_alive(&record.owner);
+    else
+        needs = record.status != RT_SANDBOX_RUNNING && record.status != RT_SANDBOX_PAUSED &&
+                (proc_is_alive(&record.init) || proc_is_alive(&record.permfs) || record.cgroup[0]);
+    if (!needs && mnt && record.status != RT_SANDBOX_RUNNING && record.spec.lifetime != RT_LIFETIME_HOST) {
+        char *path = join(mnt, "/mnt", "");
+
+        needs = path && mount_find(path, &minor);
+        free(path);
+    }
+    free(mnt);
+    record_release(&record);
+    return needs;
+}
+
+static void sweep_box(struct op *op, const char *id)
+{
+    struct op quick = *op;
+    struct locked locked;
+    int32_t status;
+
+    if (!needs_sweep(op, id))
+        return;
+    quick.deadline_ns = now_ns() + 100 * NS_PER_MS; /* who holds the lock for longer is at work on it */
+    if (record_lock(&quick, id, &locked))
+        return;
+    if (locked.record.status == RT_SANDBOX_RUNNING && locked.record.spec.lifetime != RT_LIFETIME_HOST) {
+        record_unlock(&locked); /* started meanwhile */
+        return;
+    }
+    status = box_down(op, &locked, false);
+    if (!status)
+        status = locked.record.spec.lifetime == RT_LIFETIME_HOST ? record_remove(op, id, locked.box_fd)
+                                                                 : record_save(op, locked.box_fd, &locked.record);
+    if (status)
+        runtime_log(op->rt, RT_LOG_WARN, "cleaning '%s': %s", id, op->err->message);
+    else
+        runtime_log(op->rt, RT_LOG_INFO, "cleaned what an earlier process left of '%s'", id);
+    record_unlock(&locked);
+}
+
+void box_sweep(struct op *op)
+{
+    char **ids;
+    size_t n;
+
+    record_sweep(op->rt);
+    if (record_ids(op, &ids, &n))
+        return;
+    for (size_t i = 0; i < n; i++)
+        sweep_box(op, ids[i]);
+    record_ids_free(ids, n);
+}

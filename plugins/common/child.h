@@ -1,0 +1,25 @@
+/* Starting a helper process from a host that may have many threads, without disturbing it. */
+#ifndef STOCKADE_CHILD_H
+#define STOCKADE_CHILD_H
+
+#include <sys/types.h>
+
+struct child_spec {
+    const char *file; /* path of the program; exec_fd is used instead if it is not -1 */
+    int exec_fd;
+    char *const *argv, *const *env;
+    const int *fds; /* fds[i] becomes fd i of the child; -1 = /dev/null; all others are closed */
+    int n_fds;
+    int cgroup_procs_fd; /* entered first; -1 = none */
+    /*
+     * Runs in the child just before exec, or NULL. It shares the parent's memory and may only make system calls,
+     * raw ones where libc would act on other threads (setuid). Returns 0, or an errno that child_start() returns.
+     */
+    int (*prepare)(void *arg);
+    void *arg;
+};
+
+/* Starts it in a session of its own, signals at their defaults. Returns the pid, or -errno if it did not exec. */
+pid_t child_start(const struct child_spec *spec);
+
+#endif

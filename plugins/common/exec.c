@@ -1,0 +1,240 @@
+/* exec, exec_stream and the process_* ops, all on process.h. */
+#include "error.h"
+#include "ops.h"
+#include "process.h"
+
+#include <signal.h>
+#include <string.h>
+
+/* A stream being collected, up to its cap; what comes later is dropped (X10). */
+struct buffer {
+    char *data;
+    size_t len, cap;
+    uint64_t max;
+    bool truncated, failed;
+};
+
+struct collector {
+    rt_exec_result pub; /* first: what the host gets; it points into the buffers below */
+    struct buffer out, err;
+};
+
+static bool buffer_reserve(struct buffer *buffer, size_t len)
+{
+    size_t cap = buffer->cap ? buffer->cap : 4096;
+    char *bigger;
+
+    while (cap < len + 1)
+        cap *= 2;
+    if (cap == buffer->cap)
+        return true;
+    bigger = realloc(buffer->data, cap);
+    if (!bigger)
+        return false;
+    buffer->data = bigger;
+    buffer->cap = cap;
+    return true;
+}
+
+static bool buffer_add(struct buffer *buffer, const void *data, size_t len)
+{
+    if (len > buffer->max - buffer->len) {
+        len = (size_t)(buffer->max - buffer->len);
+        buffer->truncated = true;
+    }
+    if (!buffer_reserve(buffer, buffer->len + len)) {
+        buffer->failed = true;
+        return false;
+    }
+    memcpy(buffer->data + buffer->len, data, len);
+    buffer->len += len;
+    buffer->data[buffer->len] = '\0';
+    return true;
+}
+
+static bool collect(void *user, int32_t stream, const void *data, size_t len)
+{
+    struct collector *collector = user;
+
+    return buffer_add(stream == RT_STDOUT ? &collector->out : &collector->err, data, len);
+}
+
+static struct collector *collector_new(uint64_t max)
+{
+    struct collector *collector = calloc(1, sizeof *collector);
+
+    if (!collector)
+        return NULL;
+    collector->out.max = collector->err.max = max;
+    if (buffer_reserve(&collector->out, 0) && buffer_reserve(&collector->err, 0)) {
+        collector->out.data[0] = collector->err.data[0] = '\0';
+        return collector;
+    }
+    exec_result_free(&collector->pub);
+    return NULL;
+}
+
+static rt_exec_result *collector_finish(struct collector *collector, const rt_exit *exit)
+{
+    collector->pub = (rt_exec_result) { .size = sizeof collector->pub,
+                                        .exit = *exit,
+                                        .stdout_data = collector->out.data,
+                                        .stdout_len = collector->out.len,
+                                        .stderr_data = collector->err.data,
+                                        .stderr_len = collector->err.len };
+    if (collector->out.truncated)
+        collector->pub.exit.flags |= RT_RESULT_STDOUT_TRUNCATED;
+    if (collector->err.truncated)
+        collector->pub.exit.flags |= RT_RESULT_STDERR_TRUNCATED;
+    return &collector->pub;
+}
+
+void exec_result_free(rt_exec_result *result)
+{
+    struct collector *collector = (struct collector *)result;
+
+    if (!collector)
+        return;
+    free(collector->out.data);
+    free(collector->err.data);
+    free(collector);
+}
+
+/* A command from start to end with its streams given to io. *ret_ran: whether exit was filled. */
+static int32_t run_command(struct op *op, const char *id, const rt_exec_request *req, struct process_io *io,
+                           rt_exit *ret_exit, bool *ret_ran)
+{
+    struct process *process;
+    bool input = req && req->stdin_data;
+    int32_t status = op_check(op);
+
+    if (!status)
+        status = process_new(op, id, req, input ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, &process);
+    if (status)
+        return status;
+    if (input) {
+        io->stdin_data = req->stdin_data;
+        io->stdin_len = req->stdin_len;
+    }
+    status = process_run(op, process, io);
+    *ret_ran = process->exited;
+    *ret_exit = process->exit;
+    process_free(process);
+    return status;
+}
+
+int32_t op_exec(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_call *call, rt_exec_result **ret)
+{
+    struct collector *collector;
+    struct process_io io = { .take = collect };
+    rt_exit exit = RT_EXIT_INIT;
+    bool ran = false;
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "exec");
+    uint64_t max = req && req->max_output_bytes ? req->max_output_bytes : (uint64_t)op.rt->settings->max_output_bytes;
+
+    collector = collector_new(max);
+    if (!collector)
+        return op_end(&op, op_fail(&op, RT_E_NOMEM, 0, "a result"));
+    io.user = collector;
+    status = run_command(&op, id, req, &io, &exit, &ran);
+    if (collector->out.failed || collector->err.failed)
+        status = op_fail(&op, RT_E_NOMEM, 0, "no room for the output");
+    if (status == RT_OK || ((status == RT_E_TIMEOUT || status == RT_E_CANCELLED) && ran))
+        *ret = collector_finish(collector, &exit);
+    else
+        exec_result_free(&collector->pub);
+    return op_end(&op, status);
+}
+
+struct forward {
+    rt_output_fn *output;
+    void *user;
+};
+
+static bool forward_output(void *user, int32_t stream, const void *data, size_t len)
+{
+    struct forward *forward = user;
+
+    return forward->output(forward->user, stream, data, len) != 0;
+}
+
+int32_t op_exec_stream(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_output_fn *output, void *user,
+                       rt_call *call, rt_exit *ret)
+{
+    struct forward forward = { output, user };
+    struct process_io io = { .take = forward_output, .user = &forward };
+    rt_exit exit = RT_EXIT_INIT;
+    bool ran = false;
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "exec_stream");
+
+    if (!output)
+        return op_end(&op, op_fail(&op, RT_E_INVAL, 0, "no output callback given"));
+    status = run_command(&op, id, req, &io, &exit, &ran);
+    if (ran && ret)
+        *ret = exit;
+    return op_end(&op, status);
+}
+
+int32_t op_process_spawn(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_call *call, rt_process **ret)
+{
+    struct process *process;
+    rt_exec_request own;
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "process_spawn");
+
+    if (!req)
+        return op_end(&op, op_fail(&op, RT_E_INVAL, 0, "no request given"));
+    if (req->stdin_data)
+        return op_end(&op, op_fail(&op, RT_E_INVAL, 0, "stdin_data goes to stdin_fd here"));
+    own = *req;
+    own.timeout_ms = req->timeout_ms ? req->timeout_ms : RT_FOREVER;
+    status = op_check(&op);
+    if (!status)
+        status = process_new(&op, id, &own, PROCESS_STDIN_PIPE, &process);
+    if (status)
+        return op_end(&op, status);
+    status = process_wait_started(&op, process);
+    if (status)
+        process_free(process);
+    else
+        *ret = &process->pub;
+    return op_end(&op, status);
+}
+
+int32_t op_process_wait(rt_runtime *rt, rt_process *pub, rt_call *call, rt_exit *ret)
+{
+    struct process *process = (struct process *)pub;
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "process_wait");
+
+    status = process_run(&op, process, NULL);
+    if (process->exited && ret)
+        *ret = process->exit;
+    return op_end(&op, status);
+}
+
+int32_t op_process_signal(rt_runtime *rt, rt_process *pub, int32_t signal_number, rt_call *call)
+{
+    struct process *process = (struct process *)pub;
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "process_signal");
+
+    if (signal_number < 1 || signal_number > SIGRTMAX)
+        status = op_fail(&op, RT_E_INVAL, 0, "signal %d does not exist", signal_number);
+    else
+        status = process_signal(&op, process, signal_number);
+    return op_end(&op, status);
+}
+
+void op_process_release(rt_runtime *rt, rt_process *pub)
+{
+    struct op op;
+
+    if (!pub)
+        return;
+    op_begin(&op, rt, NULL, "process_release");
+    process_free((struct process *)pub);
+    op_end(&op, RT_OK);
+}

@@ -1,0 +1,165 @@
+#include "agent_client.h"
+#include "cgroup.h"
+#include "error.h"
+#include "record.h"
+#include "runtime.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+struct live *live_ref(struct live *live)
+{
+    atomic_fetch_add(&live->refs, 1);
+    return live;
+}
+
+void live_unref(struct live *live)
+{
+    if (!live || atomic_fetch_sub(&live->refs, 1) != 1)
+        return;
+    fd_closep(&live->dir_fd);
+    fd_closep(&live->init_fd);
+    fd_closep(&live->lease_fd);
+    fd_closep(&live->permfs_fd);
+    cgroup_pool_free(live->cgroups);
+    spec_release(&live->spec);
+    cJSON_Delete(live->json);
+    free(live);
+}
+
+void live_publish(struct runtime *rt, struct live *live)
+{
+    struct live *old = live_withdraw(rt, live->id);
+
+    live_unref(old);
+    pthread_mutex_lock(&rt->lock);
+    HASH_ADD_STR(rt->lives, id, live);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+struct live *live_withdraw(struct runtime *rt, const char *id)
+{
+    struct live *live;
+
+    pthread_mutex_lock(&rt->lock);
+    HASH_FIND_STR(rt->lives, id, live);
+    if (live)
+        HASH_DEL(rt->lives, live);
+    pthread_mutex_unlock(&rt->lock);
+    return live;
+}
+
+static struct live *live_find(struct runtime *rt, const char *id)
+{
+    struct live *live;
+
+    pthread_mutex_lock(&rt->lock);
+    HASH_FIND_STR(rt->lives, id, live);
+    if (live)
+        live_ref(live);
+    pthread_mutex_unlock(&rt->lock);
+    return live;
+}
+
+int32_t live_from_record(struct op *op, const struct record *record, struct live **ret)
+{
+    struct live *live = malloc(sizeof *live);
+    char path[ID_MAX + 8];
+
+    if (!live)
+        return op_fail(op, RT_E_NOMEM, 0, "handles of '%s'", record->spec.id);
+    *live = (struct live)LIVE_INIT;
+    atomic_init(&live->refs, 1);
+    strcpy(live->id, record->spec.id);
+    live->generation = record->generation;
+    live->identity = record->identity;
+    live->json = cJSON_Duplicate(record->json, true);
+    snprintf(path, sizeof path, "boxes/%s", record->spec.id);
+    live->dir_fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    live->init_fd = proc_id_open(&record->init);
+    if (!live->json || !spec_from_json(live->json, &live->spec)) {
+        live_unref(live);
+        return op_fail(op, RT_E_NOMEM, 0, "handles of '%s'", record->spec.id);
+    }
+    if (live->dir_fd < 0 || live->init_fd < 0) {
+        live_unref(live);
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has just ended", record->spec.id);
+    }
+    if (record->cgroup[0])
+        live->cgroups = cgroup_pool_new(record->cgroup);
+    *ret = live;
+    return RT_OK;
+}
+
+/* A live whose init has ended is of no use: whoever meets one looks at the record anew. */
+static struct live *live_find_alive(struct runtime *rt, const char *id)
+{
+    struct live *live = live_find(rt, id);
+
+    if (live && pidfd_ended(live->init_fd)) {
+        live_unref(live);
+        return NULL;
+    }
+    return live;
+}
+
+static int32_t status_error(struct op *op, const struct record *record)
+{
+    switch (record->status) {
+    case RT_SANDBOX_PENDING:
+        return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' was never started", record->spec.id);
+    case RT_SANDBOX_STOPPED:
+        return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' is stopped", record->spec.id);
+    case RT_SANDBOX_ERROR:
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s': %s", record->spec.id, record->last_error);
+    default:
+        return RT_OK;
+    }
+}
+
+int32_t live_get(struct op *op, const char *id, struct live **ret)
+{
+    struct record record;
+    struct live *live = id ? live_find_alive(op->rt, id) : NULL;
+    int32_t status;
+
+    if (live) {
+        *ret = live;
+        return RT_OK;
+    }
+    status = record_load(op, id, &record);
+    if (status)
+        return status;
+    status = status_error(op, &record);
+    if (!status)
+        status = live_from_record(op, &record, &live);
+    record_release(&record);
+    if (status)
+        return status;
+    *ret = live_ref(live);
+    live_publish(op->rt, live);
+    return RT_OK;
+}
+
+int32_t live_end_status(struct op *op, struct live *live)
+{
+    struct pollfd pfd = { .fd = live->init_fd, .events = POLLIN };
+    struct record record;
+    int32_t status;
+
+    /* The agent's connections end a moment before its process does. */
+    if (poll(&pfd, 1, 2000) <= 0)
+        return op_fail(op, RT_E_PROTOCOL, 0, "the agent of '%s' closed the connection", live->id);
+    status = record_load(op, live->id, &record);
+    if (status == RT_E_SANDBOX_NOT_FOUND)
+        return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' was destroyed", live->id);
+    if (status)
+        return status;
+    if (record.generation != live->generation)
+        status = op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' was restarted", live->id);
+    else
+        status = status_error(op, &record);
+    record_release(&record);
+    return status ? status : op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has died", live->id);
+}

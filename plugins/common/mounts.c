@@ -1,0 +1,103 @@
+#include "mounts.h"
+
+#include "child.h"
+#include "error.h"
+#include "util.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+/* Turns the octal escapes of mountinfo (proc_pid_mountinfo(5)) back into bytes, in place. */
+static void unescape(char *text)
+{
+    char *to = text;
+
+    for (const char *from = text; *from; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] && from[3]) {
+            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+}
+
+bool mount_find(const char *path, unsigned *ret_minor)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    size_t cap = 0;
+    bool found = false;
+
+    while (file && getline(&line, &cap, file) > 0) {
+        char *at = line, *fields[5];
+        unsigned minor;
+        int n = 0;
+
+        while (n < 5 && (fields[n] = strsep(&at, " ")))
+            n++;
+        if (n < 5 || sscanf(fields[2], "%*u:%u", &minor) != 1)
+            continue;
+        unescape(fields[4]);
+        if (strcmp(fields[4], path))
+            continue;
+        found = true;
+        *ret_minor = minor;
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
+void mount_abort(const char *path)
+{
+    char control[64];
+    cleanup_fd int fd = -1;
+    unsigned minor;
+
+    if (!mount_find(path, &minor))
+        return;
+    snprintf(control, sizeof control, "/sys/fs/fuse/connections/%u/abort", minor);
+    fd = open(control, O_WRONLY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)!write(fd, "1", 1);
+}
+
+/* The way of an ordinary user. */
+static void fusermount_unmount(const char *path)
+{
+    static const char *const files[] = { "/usr/bin/fusermount3", "/bin/fusermount3", "/usr/local/bin/fusermount3" };
+    char *argv[] = { (char *)"fusermount3", (char *)"-u", (char *)"-z", (char *)(uintptr_t)path, NULL };
+    char *env[] = { NULL };
+    int fds[] = { -1, -1, -1 };
+
+    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+        struct child_spec spec = {
+            .file = files[i], .exec_fd = -1, .argv = argv, .env = env, .fds = fds, .n_fds = 3, .cgroup_procs_fd = -1
+        };
+        pid_t pid = child_start(&spec);
+
+        if (pid < 0)
+            continue;
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        return;
+    }
+}
+
+int32_t mount_remove(struct op *op, const char *path)
+{
+    unsigned minor;
+
+    for (int tries = 0; mount_find(path, &minor); tries++) {
+        if (tries == 8)
+            return op_fail(op, RT_E_IO, EBUSY, "unmount %s", path);
+        if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0 && errno == EPERM)
+            fusermount_unmount(path);
+    }
+    return RT_OK;
+}

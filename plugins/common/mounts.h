@@ -1,0 +1,18 @@
+/* Mounts that are left: found in the mount table, never by touching them, for a hung one would hang us too. */
+#ifndef STOCKADE_MOUNTS_H
+#define STOCKADE_MOUNTS_H
+
+#include "op.h"
+
+#include <stdbool.h>
+
+/* Whether something is mounted exactly there, and the device's minor number (the FUSE connection's number). */
+bool mount_find(const char *path, unsigned *ret_minor);
+
+/* Cuts the FUSE connection of the mount at path, if there is one and fusectl lets us. */
+void mount_abort(const char *path);
+
+/* Detaches whatever is mounted at path. RT_OK if nothing is (any more). */
+int32_t mount_remove(struct op *op, const char *path);
+
+#endif

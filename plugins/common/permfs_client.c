@@ -1,0 +1,177 @@
+#include "permfs_client.h"
+
+#include "agent_client.h"
+#include "child.h"
+#include "error.h"
+#include "mounts.h"
+#include "msg.h"
+#include "permfs_proto.h"
+#include "record.h"
+#include "wire.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+#define START_TIMEOUT_S 15
+#define QUIT_TIMEOUT_MS 2000
+
+static void config_put(struct wire_out *w, const struct record *record, const char *mount_point,
+                       const struct settings *settings)
+{
+    const struct spec *spec = &record->spec;
+    const struct identity *who = &record->identity;
+
+    wire_put_str(w, spec->id);
+    wire_put_str(w, mount_point);
+    wire_put_u32(w, spec->lifetime == RT_LIFETIME_HOST ? PERMFS_LEASE : 0);
+    wire_put_u32(w, (uint32_t)settings->cache_time_ms);
+    wire_put_u32(w, who->owner_uid);
+    wire_put_u32(w, who->owner_gid);
+    wire_put_u32(w, who->host_uid);
+    wire_put_u32(w, who->host_gid);
+    wire_put_u32(w, (uint32_t)spec->n_rules);
+    for (size_t i = 0; i < spec->n_rules; i++) {
+        wire_put_str(w, spec->rules[i].pattern);
+        wire_put_u32(w, (uint32_t)spec->rules[i].type);
+        wire_put_u32(w, (uint32_t)spec->rules[i].permission);
+        wire_put_u32(w, (uint32_t)spec->rules[i].priority);
+    }
+}
+
+/* Takes an answer: RT_OK if it is the one wanted, else what permfs says, or that it is dead. */
+static int32_t answer_take(struct op *op, int fd, uint32_t want)
+{
+    char packet[4096];
+    struct msg msg;
+    struct wire_in in;
+    int err = msg_recv(fd, packet, sizeof packet, &msg), sys;
+    int32_t status = RT_OK;
+
+    if (err == -EPIPE)
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "the filesystem daemon ended");
+    if (err)
+        return op_fail(op, RT_E_PROTOCOL, -err, "the filesystem daemon's answer");
+    in = wire_in_over(msg.body, msg.len);
+    if (msg.type == PERMFS_FAILED) {
+        sys = (int)wire_get_u32(&in);
+        status = op_fail(op, sys > 0 && sys < 4096 ? error_status(sys) : RT_E_IO, 0, "%s", wire_get_str(&in));
+    } else if (msg.type != want) {
+        status = op_fail(op, RT_E_PROTOCOL, 0, "the filesystem daemon answered %u", msg.type);
+    }
+    msg_release(&msg);
+    return status;
+}
+
+static pid_t daemon_spawn(struct op *op, int sock)
+{
+    cleanup_free char *file = NULL;
+    char *argv[] = { (char *)"permfs", NULL }, *env[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
+    int fds[] = { -1, -1, -1, sock };
+    struct child_spec spec = {
+        .exec_fd = -1, .argv = argv, .env = env, .fds = fds, .n_fds = ARRAY_LEN(fds), .cgroup_procs_fd = -1
+    };
+    pid_t pid;
+
+    if (asprintf(&file, "%s/permfs", op->rt->libexec) < 0) {
+        file = NULL;
+        return op_fail(op, RT_E_NOMEM, 0, "start the filesystem daemon"), -1;
+    }
+    spec.file = file;
+    pid = child_start(&spec);
+    if (pid < 0)
+        op_fail(op, RT_E_UNAVAILABLE, -pid, "start %s", file);
+    return pid;
+}
+
+static int32_t daemon_configure(struct op *op, const struct record *record, int box_fd, int fd, const char *mount_point)
+{
+    cleanup_fd int codebase = open(record->spec.codebase, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
+                   listen_fd = -1;
+    struct wire_out body = { 0 };
+    int32_t status;
+    int err, fds[2];
+
+    if (codebase < 0)
+        return op_fail(op, errno == EACCES ? RT_E_PERMISSION : RT_E_IO, errno, "codebase '%s'", record->spec.codebase);
+    listen_fd = socket_listen(box_fd, "permfs.sock", 0600);
+    if (listen_fd < 0)
+        return op_fail(op, error_status(-listen_fd), -listen_fd, "make the filesystem daemon's socket");
+    config_put(&body, record, mount_point, op->rt->settings);
+    fds[0] = codebase;
+    fds[1] = listen_fd;
+    err = body.failed ? -ENOMEM : msg_send(fd, PERMFS_CONFIG, body.data, body.len, fds, 2);
+    wire_out_release(&body);
+    if (err)
+        return op_fail(op, error_status(-err), -err, "configure the filesystem daemon");
+    status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
+    return status ? status : answer_take(op, fd, PERMFS_READY);
+}
+
+int32_t permfs_start(struct op *op, const struct record *record, int box_fd, const char *mount_point,
+                     struct permfs *ret)
+{
+    cleanup_fd int ours = -1, theirs = -1;
+    int pair[2];
+    int32_t status;
+    pid_t pid;
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+        return op_fail(op, error_status(errno), errno, "socketpair");
+    ours = pair[0];
+    theirs = pair[1];
+    pid = daemon_spawn(op, theirs);
+    if (pid < 0)
+        return op->err->status;
+    fd_closep(&theirs);
+    status = daemon_configure(op, record, box_fd, ours, mount_point);
+    if (status) {
+        struct proc_id id = proc_id_of(pid);
+        struct op quiet = { .rt = op->rt, .cancel_fd = -1, .own_err = RT_ERROR_INIT };
+
+        quiet.err = &quiet.own_err; /* the cause is what counts, not how the cleaning went */
+        (void)permfs_end(&quiet, &id, ours, box_fd, mount_point);
+        return status;
+    }
+    *ret = (struct permfs) { .pid = pid, .fd = take_fd(&ours) };
+    return RT_OK;
+}
+
+/* Waits for a pidfd's process to end. */
+static bool pidfd_wait(int pidfd, int ms)
+{
+    struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+
+    return poll(&pfd, 1, ms) > 0;
+}
+
+static void daemon_quit(int owner_fd, int box_fd)
+{
+    cleanup_fd int own = -1;
+
+    if (owner_fd < 0)
+        own = socket_connect(box_fd, "permfs.sock");
+    if (owner_fd >= 0 || own >= 0)
+        (void)msg_send(owner_fd >= 0 ? owner_fd : own, PERMFS_QUIT, NULL, 0, NULL, 0);
+}
+
+int32_t permfs_end(struct op *op, const struct proc_id *id, int owner_fd, int box_fd, const char *mount_point)
+{
+    cleanup_fd int pidfd = proc_id_open(id);
+
+    if (pidfd >= 0) {
+        daemon_quit(owner_fd, box_fd);
+        if (!pidfd_wait(pidfd, QUIT_TIMEOUT_MS)) {
+            /* It hangs: nothing that waits for it can be killed before the connection is cut. */
+            mount_abort(mount_point);
+            (void)pidfd_signal(pidfd, SIGKILL);
+            (void)pidfd_wait(pidfd, QUIT_TIMEOUT_MS);
+        }
+    }
+    child_reap(id->pid);
+    (void)unlinkat(box_fd, "permfs.sock", 0);
+    return mount_remove(op, mount_point);
+}

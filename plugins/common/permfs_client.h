@@ -1,0 +1,22 @@
+/* The host's side of permfs_proto.h. */
+#ifndef STOCKADE_PERMFS_CLIENT_H
+#define STOCKADE_PERMFS_CLIENT_H
+
+#include "runtime.h"
+
+struct permfs {
+    pid_t pid;
+    int fd; /* the owner's connection */
+};
+
+/* Starts the daemon for a sandbox and waits until its mount is there. On failure nothing is left of it. */
+int32_t permfs_start(struct op *op, const struct record *record, int box_fd, const char *mount_point,
+                     struct permfs *ret);
+
+/*
+ * Ends a sandbox's daemon and its mount, whatever state they are in: asks, then kills, then unmounts.
+ * owner_fd is the owner's connection or -1. Returns RT_OK when no mount is left.
+ */
+int32_t permfs_end(struct op *op, const struct proc_id *id, int owner_fd, int box_fd, const char *mount_point);
+
+#endif

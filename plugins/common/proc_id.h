@@ -1,0 +1,31 @@
+/* Names a process for longer than its number does: pid, start time and boot, so that a reused pid is not taken for it.
+ */
+#ifndef STOCKADE_PROC_ID_H
+#define STOCKADE_PROC_ID_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct proc_id {
+    pid_t pid;      /* 0 = none */
+    uint64_t start; /* field 22 of /proc/PID/stat, clock ticks since boot */
+};
+
+struct proc_id proc_id_of(pid_t pid); /* {0} if there is no such process */
+
+/* A pidfd of the process if it is still that one and alive; -ESRCH if not, another -errno on failure. */
+int proc_id_open(const struct proc_id *id);
+
+/* Whether a pidfd's process has ended (zombies count as ended). */
+bool pidfd_ended(int pidfd);
+
+int pidfd_signal(int pidfd, int sig); /* 0 or -errno */
+
+/* Reaps the child behind pid if it is one and has ended; never blocks, never takes another's. */
+void child_reap(pid_t pid);
+
+/* This boot, as /proc/sys/kernel/random/boot_id names it; "" if it cannot be read. */
+void boot_id_read(char ret[40]);
+
+#endif

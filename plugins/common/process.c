@@ -1,0 +1,211 @@
+/* Making a command: from the request to a connection to the agent with the command's pipes behind it. */
+#include "process.h"
+
+#include "agent_client.h"
+#include "cgroup.h"
+#include "env.h"
+#include "error.h"
+#include "msg.h"
+#include "wire.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* The command's ends and ours: [0] is stdin's. */
+struct pipes {
+    int theirs[3], ours[3];
+};
+
+static int32_t request_check(struct op *op, const rt_exec_request *req)
+{
+    if (!req)
+        return op_fail(op, RT_E_INVAL, 0, "no request given");
+    if (!req->shell == !req->argv || (req->argv && !req->argv[0]))
+        return op_fail(op, RT_E_INVAL, 0, "exactly one of shell and argv must be given");
+    if (req->flags & ~RT_EXEC_TTY)
+        return op_fail(op, RT_E_INVAL, 0, "unknown flags %#x", req->flags);
+    if (req->flags & RT_EXEC_TTY)
+        return op_fail(op, RT_E_UNSUPPORTED, 0, "terminals are not supported yet");
+    if (req->timeout_ms < RT_FOREVER || req->timeout_ms > INT64_MAX / (2 * NS_PER_MS))
+        return op_fail(op, RT_E_INVAL, 0, "timeout_ms: %lld is out of range", (long long)req->timeout_ms);
+    if (req->grace_ms < 0 || req->grace_ms > INT64_MAX / (2 * NS_PER_MS))
+        return op_fail(op, RT_E_INVAL, 0, "grace_ms: %lld is out of range", (long long)req->grace_ms);
+    if (req->cwd && !*req->cwd)
+        return op_fail(op, RT_E_INVAL, 0, "cwd is empty");
+    return env_check(req->env, "env", op->err);
+}
+
+/* Only the sandbox's own user exists where a user namespace maps one id. */
+static int32_t user_check(struct op *op, const struct live *live, const char *user)
+{
+    uint32_t uid, gid;
+
+    if (!user)
+        return RT_OK;
+    if (!user_parse(user, &uid, &gid))
+        return op_fail(op, RT_E_INVAL, 0, "user '%.100s' is not \"uid\" or \"uid:gid\"", user);
+    if (uid != live->identity.uid || gid != live->identity.gid)
+        return op_fail(op, RT_E_UNSUPPORTED, 0, "user %s: commands here run as %u:%u", user, live->identity.uid,
+                       live->identity.gid);
+    return RT_OK;
+}
+
+static char *cwd_make(const struct live *live, const char *cwd)
+{
+    char *path;
+
+    if (cwd && cwd[0] == '/')
+        return strdup(cwd);
+    return asprintf(&path, "%s%s%s", live->spec.workspace, cwd ? "/" : "", cwd ? cwd : "") < 0 ? NULL : path;
+}
+
+static int pipes_make(enum process_stdin in, struct pipes *ret)
+{
+    for (int i = 0; i < 3; i++) {
+        int pair[2];
+
+        if (i == 0 && in == PROCESS_STDIN_NULL) {
+            ret->theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+            if (ret->theirs[0] < 0)
+                return -errno;
+            continue;
+        }
+        if (pipe2(pair, O_CLOEXEC) < 0)
+            return -errno;
+        ret->theirs[i] = pair[i != 0];
+        ret->ours[i] = pair[i == 0];
+    }
+    return 0;
+}
+
+static void pipes_close(int fds[3])
+{
+    for (int i = 0; i < 3; i++)
+        fd_closep(&fds[i]);
+}
+
+static void times_set(struct process *process, const rt_exec_request *req, const struct settings *settings)
+{
+    int64_t ms = req->timeout_ms ? req->timeout_ms : process->live->spec.timeout_ms;
+
+    if (!ms)
+        ms = settings->default_timeout_ms;
+    process->timeout_ns = ms == RT_FOREVER ? 0 : ms * NS_PER_MS;
+    process->timeout_at = process->timeout_ns ? now_ns() + process->timeout_ns : 0;
+    process->grace_ns = (req->grace_ms ? req->grace_ms : settings->kill_grace_ms) * NS_PER_MS;
+}
+
+static int request_send(struct process *process, const rt_exec_request *req, const struct pipes *pipes)
+{
+    const char *shell_argv[] = { "/bin/sh", "-c", req->shell, NULL };
+    const char **env = env_merge(process->live->spec.env, req->env);
+    struct wire_out body = { 0 };
+    int fds[5] = { pipes->theirs[0], pipes->theirs[1], pipes->theirs[2], -1, -1 }, err;
+
+    if (!env)
+        return -ENOMEM;
+    if (process->cgroup) {
+        fds[3] = process->cgroup->procs_fd;
+        fds[4] = process->cgroup->kill_fd;
+    }
+    wire_put_u32(&body, process->cgroup ? AGENT_CGROUP : 0);
+    wire_put_str(&body, process->cwd);
+    wire_put_strv(&body, req->shell ? shell_argv : req->argv);
+    wire_put_strv(&body, env);
+    wire_put_u32(&body, AGENT_SAME_ID);
+    wire_put_u32(&body, AGENT_SAME_ID);
+    wire_put_u32(&body, process->live->spec.limits.pids);
+    free(env);
+    err =
+        body.failed ? -ENOMEM : msg_send(process->conn, AGENT_SPAWN, body.data, body.len, fds, process->cgroup ? 5 : 3);
+    wire_out_release(&body);
+    return err;
+}
+
+static int32_t process_connect(struct op *op, struct process *process)
+{
+    process->conn = socket_connect(process->live->dir_fd, "agent.sock");
+    if (process->conn >= 0)
+        return RT_OK;
+    if (process->conn == -ECONNREFUSED || process->conn == -ENOENT)
+        return live_end_status(op, process->live);
+    return op_fail(op, error_status(-process->conn), -process->conn, "reach the agent of '%s'", process->live->id);
+}
+
+static int32_t process_send(struct op *op, struct process *process, const rt_exec_request *req, enum process_stdin in)
+{
+    struct pipes pipes = { { -1, -1, -1 }, { -1, -1, -1 } };
+    int err = pipes_make(in, &pipes);
+
+    if (!err) {
+        if (process->live->cgroups)
+            process->cgroup = cgroup_get(process->live->cgroups);
+        err = request_send(process, req, &pipes);
+    }
+    pipes_close(pipes.theirs);
+    if (err) {
+        pipes_close(pipes.ours);
+        if (err == -EPIPE || err == -ECONNRESET)
+            return live_end_status(op, process->live);
+        return op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "send the command to the agent");
+    }
+    process->pub.stdin_fd = pipes.ours[0];
+    process->pub.stdout_fd = pipes.ours[1];
+    process->pub.stderr_fd = pipes.ours[2];
+    return RT_OK;
+}
+
+int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, enum process_stdin in,
+                    struct process **ret)
+{
+    struct process *process;
+    int32_t status = request_check(op, req);
+
+    if (status)
+        return status;
+    process = malloc(sizeof *process);
+    if (!process)
+        return op_fail(op, RT_E_NOMEM, 0, "a process");
+    *process = (struct process) {
+        .pub = { .size = sizeof process->pub, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .exit_fd = -1 },
+        .conn = -1,
+        .exit = RT_EXIT_INIT
+    };
+    status = live_get(op, id, &process->live);
+    if (!status)
+        status = user_check(op, process->live, req->user);
+    if (!status) {
+        process->cwd = cwd_make(process->live, req->cwd);
+        if (!process->cwd)
+            status = op_fail(op, RT_E_NOMEM, 0, "a process");
+    }
+    if (!status)
+        status = process_connect(op, process);
+    if (!status) {
+        times_set(process, req, op->rt->settings);
+        status = process_send(op, process, req, in);
+    }
+    if (status) {
+        process_free(process);
+        return status;
+    }
+    process->pub.exit_fd = process->conn;
+    *ret = process;
+    return RT_OK;
+}
+
+void process_free(struct process *process)
+{
+    if (!process)
+        return;
+    fd_closep(&process->pub.stdin_fd);
+    fd_closep(&process->pub.stdout_fd);
+    fd_closep(&process->pub.stderr_fd);
+    fd_closep(&process->conn); /* the agent kills what has not ended */
+    if (process->cgroup)
+        cgroup_put(process->live->cgroups, process->cgroup);
+    live_unref(process->live);
+    free(process->cwd);
+    free(process);
+}

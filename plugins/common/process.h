@@ -1,0 +1,61 @@
+/*
+ * A running command, from the request to its end. process_spawn() hands it to the host; exec and exec_stream keep it
+ * to themselves. All of them drive it by process_run().
+ */
+#ifndef STOCKADE_PROCESS_H
+#define STOCKADE_PROCESS_H
+
+#include "runtime.h"
+
+struct exec_cgroup;
+
+struct process {
+    rt_process pub; /* first: what the host sees */
+    struct live *live;
+    struct exec_cgroup *cgroup; /* NULL = the agent walks the tree */
+    int conn;                   /* to the agent; pub.exit_fd while the host has it */
+    char *cwd;                  /* for the message if it does not exist */
+    const char *program;        /* borrowed during spawn, for messages */
+    bool started, exited, gone; /* what the agent has said */
+    int32_t refused;            /* status of a refusal */
+    rt_exit exit;
+    int64_t timeout_ns; /* length of its timeout, 0 = none */
+    int64_t timeout_at; /* when it is over, 0 = never */
+    int64_t grace_ns;
+};
+
+enum process_stdin { PROCESS_STDIN_NULL, PROCESS_STDIN_PIPE };
+
+/* Checks the request, connects, sends it off. Does not wait for the agent's answer: process_run() does. */
+int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, enum process_stdin in,
+                    struct process **ret);
+/* Closes what is left, which kills what still runs, and frees. NULL is a no-op. */
+void process_free(struct process *process);
+
+/*
+ * What process_run() does with the streams. Members may be NULL. take() gets each chunk of output, err tells which
+ * one; it returns false to end the command.
+ */
+struct process_io {
+    bool (*take)(void *user, int32_t stream, const void *data, size_t len);
+    void *user;
+    const char *stdin_data;
+    size_t stdin_len;
+};
+
+/*
+ * Drives a command until it has ended by itself, or by its timeout, a cancel or take() (X7, X8, X11), and then until
+ * nothing of its tree is alive. io may be NULL: then only the command's end is waited for, a cancel or the deadline
+ * ends only the waiting, and nothing is read or written.
+ * Returns RT_OK if it ended by itself: process->exit is filled. RT_E_TIMEOUT, RT_E_CANCELLED: exit is filled if
+ * process->exited. RT_E_NOT_RUNNING, RT_E_UNAVAILABLE: the sandbox ended. RT_E_INVAL: the cwd does not exist.
+ */
+int32_t process_run(struct op *op, struct process *process, const struct process_io *io);
+
+/* Waits until the agent has started or refused it. */
+int32_t process_wait_started(struct op *op, struct process *process);
+
+/* A signal to its process group, SIGKILL to its whole tree. RT_E_NOT_RUNNING if it has ended. */
+int32_t process_signal(struct op *op, struct process *process, int sig);
+
+#endif

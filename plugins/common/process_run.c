@@ -1,0 +1,414 @@
+/* Driving a command to its end: output, input, timers, and the end of its tree. */
+#include "process.h"
+
+#include "agent_client.h"
+#include "cgroup.h"
+#include "error.h"
+#include "msg.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+
+#define CHUNK ((size_t)64 << 10) /* a pipe's default capacity */
+/* After SIGKILL the kernel needs milliseconds; an agent that never reports is broken or lies. */
+#define KILL_GUARD_NS (20 * NS_PER_S)
+
+enum stage {
+    RUNNING,
+    TERMINATING, /* SIGTERM was sent, the grace time runs */
+    KILLING,     /* SIGKILL was sent */
+};
+
+struct run {
+    struct op *op;
+    struct process *process;
+    const struct process_io *io;
+    enum stage stage;
+    int32_t cause; /* why it is being ended: RT_E_TIMEOUT or RT_E_CANCELLED */
+    rt_error why;  /* the error that goes with it */
+    int64_t stage_until;
+    size_t stdin_at;
+    bool dropping; /* take() said no: read on, but give nothing to it */
+    char *chunk;
+};
+
+static bool tree_is_gone(const struct process *process)
+{
+    if (process->cgroup)
+        return process->exited && cgroup_is_empty(process->cgroup);
+    return process->gone;
+}
+
+static void tree_signal(struct run *run, int sig)
+{
+    if (run->process->cgroup)
+        cgroup_signal(run->process->cgroup, sig);
+    else
+        (void)agent_send_signal(run->process->conn, (uint32_t)sig, AGENT_SCOPE_TREE);
+}
+
+static void end_begin(struct run *run, int32_t cause)
+{
+    run->cause = cause;
+    run->why = *run->op->err;
+    run->stage = TERMINATING;
+    run->stage_until = now_ns() + run->process->grace_ns;
+    /* From here on the op's own deadline and cancel fd have done their work. */
+    run->op->deadline_ns = 0;
+    run->op->cancel_fd = -1;
+    tree_signal(run, SIGTERM);
+}
+
+static void end_kill(struct run *run)
+{
+    run->stage = KILLING;
+    run->stage_until = now_ns() + KILL_GUARD_NS;
+    if (run->process->cgroup)
+        cgroup_kill(run->process->cgroup);
+    else
+        (void)msg_send(run->process->conn, AGENT_KILL, NULL, 0, NULL, 0);
+}
+
+/* ---- answers ---- */
+
+static int32_t refused(struct op *op, struct process *process, const struct agent_answer *answer)
+{
+    int err = (int)answer->err;
+
+    switch (answer->stage) {
+    case AGENT_STAGE_EXEC: /* as a shell would have it (X3); the reason is on the command's stderr */
+        process->exited = process->gone = true;
+        process->exit.exit_code = err == ENOENT || err == ENOTDIR ? 127 : 126;
+        return RT_OK;
+    case AGENT_STAGE_CWD:
+        return op_fail(op, RT_E_INVAL, err, "workdir '%s'", process->cwd);
+    case AGENT_STAGE_USER:
+        return op_fail(op, RT_E_PERMISSION, err, "change to the user");
+    case AGENT_STAGE_FORK:
+        return op_fail(op, RT_E_RESOURCE, err, "fork inside the sandbox");
+    case AGENT_STAGE_SETUP:
+        return op_fail(op, RT_E_RESOURCE, err, "set the command up inside the sandbox");
+    default:
+        return op_fail(op, RT_E_PROTOCOL, err, "the agent refused the request");
+    }
+}
+
+static void exit_fill(rt_exit *exit, const struct agent_answer *answer)
+{
+    int status = (int)answer->wait_status;
+
+    exit->term_signal = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    exit->exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    exit->duration_ns = (int64_t)answer->duration_ns;
+    exit->user_cpu_ns = (int64_t)answer->user_us * 1000;
+    exit->sys_cpu_ns = (int64_t)answer->sys_us * 1000;
+    exit->max_rss_bytes = answer->rss_kib * 1024;
+}
+
+/* Takes all answers that are there. */
+static int32_t answers_take(struct op *op, struct process *process)
+{
+    struct agent_answer answer;
+    int n;
+
+    while ((n = agent_answer(process->conn, &answer)) > 0) {
+        int32_t status = RT_OK;
+
+        if (answer.type == AGENT_STARTED) {
+            process->started = true;
+            process->pub.pid = (int32_t)answer.pid;
+        } else if (answer.type == AGENT_REFUSED) {
+            status = refused(op, process, &answer);
+        } else if (answer.type == AGENT_EXITED) {
+            process->exited = true;
+            exit_fill(&process->exit, &answer);
+        } else {
+            process->gone = true;
+        }
+        if (status)
+            return status;
+    }
+    if (n == -EPIPE && process->exited) {
+        process->gone = true; /* with the whole sandbox */
+        return RT_OK;
+    }
+    if (n == -EPIPE)
+        return live_end_status(op, process->live);
+    return n < 0 ? op_fail(op, RT_E_PROTOCOL, -n, "the agent's answer") : RT_OK;
+}
+
+/* ---- streams ---- */
+
+/* Reads once. Returns false at the end of the stream, having closed it. */
+static bool output_read(struct run *run, int32_t stream, int *fd)
+{
+    ssize_t n = read(*fd, run->chunk, CHUNK);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return true;
+    if (n <= 0) {
+        fd_closep(fd);
+        return false;
+    }
+    if (!run->dropping && !run->io->take(run->io->user, stream, run->chunk, (size_t)n)) {
+        run->dropping = true;
+        if (run->stage == RUNNING) {
+            op_fail(run->op, RT_E_CANCELLED, 0, "the output callback asked to stop");
+            end_begin(run, RT_E_CANCELLED);
+        }
+    }
+    return true;
+}
+
+/* What lies in the pipe at the command's end and no more: a background child may write for ever (X9). */
+static void output_drain(struct run *run, int32_t stream, int *fd)
+{
+    int left = 0;
+
+    if (*fd < 0 || ioctl(*fd, FIONREAD, &left) < 0)
+        return;
+    while (*fd >= 0 && left > 0) {
+        ssize_t n = read(*fd, run->chunk, (size_t)left < CHUNK ? (size_t)left : CHUNK);
+
+        if (n <= 0)
+            break;
+        left -= (int)n;
+        if (!run->dropping && !run->io->take(run->io->user, stream, run->chunk, (size_t)n))
+            run->dropping = true;
+    }
+    if (*fd >= 0) {
+        struct pollfd pfd = { .fd = *fd, .events = POLLIN };
+
+        /* Hung up and empty: nobody holds the other end. */
+        if (poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLHUP) && !(pfd.revents & POLLIN))
+            fd_closep(fd);
+    }
+}
+
+/* Pipes that background children still hold go to the agent, which keeps them flowing. */
+static void output_hand_over(struct process *process)
+{
+    int fds[2];
+    size_t n = 0;
+
+    if (process->pub.stdout_fd >= 0)
+        fds[n++] = process->pub.stdout_fd;
+    if (process->pub.stderr_fd >= 0)
+        fds[n++] = process->pub.stderr_fd;
+    if (n && process->started)
+        (void)msg_send(process->conn, AGENT_SINK, NULL, 0, fds, n);
+}
+
+static void input_write(struct run *run)
+{
+    struct process *process = run->process;
+    size_t left = run->io->stdin_len - run->stdin_at;
+    ssize_t n = left ? write(process->pub.stdin_fd, run->io->stdin_data + run->stdin_at, left) : 0;
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n > 0)
+        run->stdin_at += (size_t)n;
+    if (n < 0 || run->stdin_at == run->io->stdin_len) /* EPIPE: the command does not want it */
+        fd_closep(&process->pub.stdin_fd);
+}
+
+/* ---- the loop ---- */
+
+/* The next point in time at which something is due. */
+static int64_t next_timer(const struct run *run)
+{
+    return run->stage == RUNNING ? run->process->timeout_at : run->stage_until;
+}
+
+static int32_t timer_due(struct run *run)
+{
+    switch (run->stage) {
+    case RUNNING:
+        op_fail(run->op, RT_E_TIMEOUT, 0, "the command ran longer than %lld ms",
+                (long long)(run->process->timeout_ns / NS_PER_MS));
+        end_begin(run, RT_E_TIMEOUT);
+        return RT_OK;
+    case TERMINATING:
+        end_kill(run);
+        return RT_OK;
+    default:
+        return op_fail(run->op, RT_E_INTERNAL, 0, "the command's processes could not be ended");
+    }
+}
+
+enum { FD_CONN, FD_OUT, FD_ERR, FD_IN, FD_TREE, FD_COUNT };
+
+static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
+{
+    const rt_process *pub = &run->process->pub;
+    bool io = run->io != NULL;
+    bool ending = run->stage != RUNNING;
+
+    /* Once it has exited only AGENT_GONE is of interest, and end of file is no news. */
+    fds[FD_CONN] = (struct pollfd) { .fd = run->process->exited && run->process->cgroup ? -1 : run->process->conn,
+                                     .events = POLLIN };
+    fds[FD_OUT] = (struct pollfd) { .fd = io ? pub->stdout_fd : -1, .events = POLLIN };
+    fds[FD_ERR] = (struct pollfd) { .fd = io ? pub->stderr_fd : -1, .events = POLLIN };
+    fds[FD_IN] = (struct pollfd) { .fd = io && !ending ? pub->stdin_fd : -1, .events = POLLOUT };
+    fds[FD_TREE] = (struct pollfd) { .fd = ending && run->process->cgroup ? run->process->cgroup->events_fd : -1,
+                                     .events = POLLPRI };
+}
+
+static bool is_over(const struct run *run)
+{
+    if (run->stage == RUNNING)
+        return run->process->exited;
+    return tree_is_gone(run->process);
+}
+
+static int32_t run_once(struct run *run)
+{
+    struct process *process = run->process;
+    struct pollfd fds[FD_COUNT];
+    int32_t status;
+    int ready;
+
+    fds_fill(run, fds);
+    status = op_poll(run->op, fds, FD_COUNT, next_timer(run), &ready);
+    if (status == RT_E_TIMEOUT || status == RT_E_CANCELLED) {
+        if (!run->io)
+            return status;
+        if (run->stage == RUNNING) {
+            end_begin(run, status);
+            return RT_OK;
+        }
+        /* The runtime is being closed while the tree is being ended already: no more grace. */
+        if (run->stage == TERMINATING)
+            end_kill(run);
+        usleep(1000);
+        fds_fill(run, fds);
+        ready = poll(fds, FD_COUNT, 0);
+    } else if (status) {
+        return status;
+    } else if (!ready) {
+        return timer_due(run);
+    }
+    if (next_timer(run) && now_ns() >= next_timer(run)) {
+        status = timer_due(run);
+        if (status)
+            return status;
+    }
+    if (fds[FD_OUT].revents)
+        output_read(run, RT_STDOUT, &process->pub.stdout_fd);
+    if (fds[FD_ERR].revents)
+        output_read(run, RT_STDERR, &process->pub.stderr_fd);
+    if (fds[FD_IN].revents && process->pub.stdin_fd >= 0)
+        input_write(run);
+    return fds[FD_CONN].revents ? answers_take(run->op, process) : RT_OK;
+}
+
+static int32_t run_loop(struct run *run)
+{
+    int32_t status = RT_OK;
+
+    while (!status && !is_over(run))
+        status = run_once(run);
+    if (run->io && run->chunk) {
+        output_drain(run, RT_STDOUT, &run->process->pub.stdout_fd);
+        output_drain(run, RT_STDERR, &run->process->pub.stderr_fd);
+    }
+    if (status)
+        return status;
+    if (run->stage == RUNNING) {
+        if (run->io)
+            output_hand_over(run->process);
+        return RT_OK;
+    }
+    run->process->exit.flags |= RT_RESULT_TIMED_OUT;
+    *run->op->err = run->why;
+    return run->cause;
+}
+
+/* A write to a command that has closed its stdin must not kill the host; its signal handling is not ours to change. */
+static void sigpipe_block(sigset_t *before, bool *was_pending)
+{
+    sigset_t pipe_only, pending;
+
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    sigpending(&pending);
+    *was_pending = sigismember(&pending, SIGPIPE) == 1;
+    pthread_sigmask(SIG_BLOCK, &pipe_only, before);
+}
+
+static void sigpipe_restore(const sigset_t *before, bool was_pending)
+{
+    const struct timespec now = { 0, 0 };
+    sigset_t pipe_only;
+
+    sigemptyset(&pipe_only);
+    sigaddset(&pipe_only, SIGPIPE);
+    while (!was_pending && sigtimedwait(&pipe_only, NULL, &now) < 0 && errno == EINTR)
+        ;
+    pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
+static void nonblocking(int fd)
+{
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+int32_t process_run(struct op *op, struct process *process, const struct process_io *io)
+{
+    struct run run = { .op = op, .process = process, .io = io };
+    bool input = io && process->pub.stdin_fd >= 0, was_pending = false;
+    sigset_t before;
+    int32_t status;
+
+    if (io) {
+        run.chunk = malloc(CHUNK);
+        if (!run.chunk)
+            return op_fail(op, RT_E_NOMEM, 0, "a buffer");
+        nonblocking(process->pub.stdin_fd);
+        nonblocking(process->pub.stdout_fd);
+        nonblocking(process->pub.stderr_fd);
+    }
+    if (input)
+        sigpipe_block(&before, &was_pending);
+    status = run_loop(&run);
+    if (input)
+        sigpipe_restore(&before, was_pending);
+    free(run.chunk);
+    return status;
+}
+
+int32_t process_wait_started(struct op *op, struct process *process)
+{
+    while (!process->started && !process->exited) {
+        int32_t status = op_wait_readable(op, process->conn, now_ns() + KILL_GUARD_NS, "the agent");
+
+        if (!status)
+            status = answers_take(op, process);
+        if (status)
+            return status;
+    }
+    return RT_OK;
+}
+
+int32_t process_signal(struct op *op, struct process *process, int sig)
+{
+    int32_t status = answers_take(op, process);
+    int err;
+
+    if (status)
+        return status;
+    if (process->exited)
+        return op_fail(op, RT_E_NOT_RUNNING, 0, "the command has ended");
+    if (sig == SIGKILL && process->cgroup) {
+        cgroup_kill(process->cgroup);
+        return RT_OK;
+    }
+    err = sig == SIGKILL ? msg_send(process->conn, AGENT_KILL, NULL, 0, NULL, 0)
+                         : agent_send_signal(process->conn, (uint32_t)sig, AGENT_SCOPE_GROUP);
+    return err ? op_fail(op, error_status(-err), -err, "signal the command") : RT_OK;
+}

@@ -1,0 +1,306 @@
+/* The record as JSON, and what is true of it. */
+#include "record.h"
+
+#include "error.h"
+#include "json.h"
+#include "runtime.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define RECORD_FILE "box.json"
+#define RECORD_MAX  ((size_t)64 << 20)
+
+static bool proc_add(cJSON *json, const char *key, const struct proc_id *id)
+{
+    cJSON *object;
+
+    if (!id->pid)
+        return true;
+    object = cJSON_AddObjectToObject(json, key);
+    return object && json_add_int(object, "pid", id->pid) && json_add_int(object, "start", (int64_t)id->start);
+}
+
+static struct proc_id proc_get(const cJSON *json, const char *key, bool *ok)
+{
+    const cJSON *object = cJSON_GetObjectItemCaseSensitive(json, key);
+
+    if (!object)
+        return (struct proc_id) { 0 };
+    return (struct proc_id) { .pid = (pid_t)json_int(object, "pid", 1, INT32_MAX, 0, ok),
+                              .start = (uint64_t)json_int(object, "start", 0, JSON_INT_MAX, 0, ok) };
+}
+
+/* Numbers that are all alike: name, place. */
+#define IDENTITY_FIELDS(X) X(uid) X(gid) X(host_uid) X(host_gid) X(owner_uid) X(owner_gid)
+#define TIME_FIELDS(X)     X(created_us) X(started_us) X(stopped_us)
+
+static bool record_add_plain(cJSON *json, const struct record *record)
+{
+    char boot_id[40];
+    bool ok = true;
+
+    boot_id_read(boot_id);
+#define ADD(field) ok = ok && json_add_int(json, #field, record->identity.field);
+    IDENTITY_FIELDS(ADD)
+#undef ADD
+#define ADD(field) ok = ok && json_add_int(json, #field, record->field);
+    TIME_FIELDS(ADD)
+#undef ADD
+    return ok && json_add_int(json, "version", RECORD_VERSION) && json_add_str(json, "boot_id", boot_id) &&
+           json_add_int(json, "status", record->status) && json_add_str(json, "last_error", record->last_error) &&
+           json_add_int(json, "generation", (int64_t)record->generation) && proc_add(json, "init", &record->init) &&
+           proc_add(json, "permfs", &record->permfs) && proc_add(json, "monitor", &record->monitor) &&
+           proc_add(json, "owner", &record->owner) && json_add_str(json, "backend_id", record->backend_id) &&
+           json_add_str(json, "cgroup", record->cgroup);
+}
+
+int32_t record_save(struct op *op, int box_fd, const struct record *record)
+{
+    cJSON *json = cJSON_CreateObject();
+    cleanup_free char *text = NULL;
+    bool ok;
+    int err;
+
+    ok = json && record_add_plain(json, record) && cJSON_AddItemReferenceToObject(json, "spec", record->json);
+    text = ok ? cJSON_Print(json) : NULL;
+    cJSON_Delete(json);
+    if (!text)
+        return op_fail(op, RT_E_NOMEM, 0, "the sandbox's record");
+    err = file_replace(box_fd, RECORD_FILE, text, strlen(text));
+    return err ? op_fail(op, error_status(-err), -err, "write the sandbox's record") : RT_OK;
+}
+
+static bool copy_str(const cJSON *json, const char *key, char *ret, size_t size, bool *ok)
+{
+    const char *value = json_str(json, key, "", ok);
+
+    if (strlen(value) >= size)
+        return false;
+    strcpy(ret, value);
+    return true;
+}
+
+static bool record_get_plain(const cJSON *json, struct record *ret)
+{
+    char boot_id[40];
+    bool ok = true;
+
+#define GET(field) ret->identity.field = (uint32_t)json_int(json, #field, 0, UINT32_MAX, 0, &ok);
+    IDENTITY_FIELDS(GET)
+#undef GET
+#define GET(field) ret->field = json_int(json, #field, 0, JSON_INT_MAX, 0, &ok);
+    TIME_FIELDS(GET)
+#undef GET
+    ret->status = (int32_t)json_int(json, "status", RT_SANDBOX_PENDING, RT_SANDBOX_ERROR, -1, &ok);
+    ret->generation = (uint64_t)json_int(json, "generation", 0, JSON_INT_MAX, 0, &ok);
+    boot_id_read(boot_id);
+    if (!strcmp(boot_id, json_str(json, "boot_id", "", &ok))) {
+        ret->init = proc_get(json, "init", &ok);
+        ret->permfs = proc_get(json, "permfs", &ok);
+        ret->monitor = proc_get(json, "monitor", &ok);
+        ret->owner = proc_get(json, "owner", &ok);
+    }
+    return ok && ret->status >= 0 && json_int(json, "version", 0, RECORD_VERSION, 0, &ok) == RECORD_VERSION && ok &&
+           copy_str(json, "last_error", ret->last_error, sizeof ret->last_error, &ok) &&
+           copy_str(json, "backend_id", ret->backend_id, sizeof ret->backend_id, &ok) &&
+           copy_str(json, "cgroup", ret->cgroup, sizeof ret->cgroup, &ok) && ok;
+}
+
+static bool record_parse(const char *text, size_t len, const char *id, struct record *ret)
+{
+    cJSON *json = json_parse_object(text, len);
+
+    *ret = (struct record) { 0 };
+    if (json && record_get_plain(json, ret))
+        ret->json = cJSON_DetachItemFromObjectCaseSensitive(json, "spec");
+    cJSON_Delete(json);
+    if (!ret->json || !spec_from_json(ret->json, &ret->spec)) {
+        cJSON_Delete(ret->json);
+        return false;
+    }
+    if (strcmp(ret->spec.id, id)) {
+        record_release(ret);
+        return false;
+    }
+    return true;
+}
+
+static int32_t record_load_from(struct op *op, int box_fd, const char *id, struct record *ret)
+{
+    cleanup_free char *text = NULL;
+    size_t len;
+    int err = file_read(box_fd, RECORD_FILE, RECORD_MAX, &text, &len);
+
+    if (err == -ENOENT)
+        return op_fail(op, RT_E_SANDBOX_NOT_FOUND, 0, "no sandbox '%s'", id);
+    if (err)
+        return op_fail(op, error_status(-err), -err, "read the record of '%s'", id);
+    if (!record_parse(text, len, id, ret))
+        return op_fail(op, RT_E_PROTOCOL, 0, "%s/boxes/%s/" RECORD_FILE " is not a sandbox's record", op->rt->dir, id);
+    return RT_OK;
+}
+
+static int32_t box_open(struct op *op, const char *id, int *ret_fd)
+{
+    char path[ID_MAX + 8];
+    int fd;
+
+    if (!id || !id_valid(id))
+        return op_fail(op, RT_E_SANDBOX_NOT_FOUND, 0, "no sandbox '%.100s'", id ? id : "");
+    snprintf(path, sizeof path, "boxes/%s", id);
+    fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT)
+        return op_fail(op, RT_E_SANDBOX_NOT_FOUND, 0, "no sandbox '%s'", id);
+    if (fd < 0)
+        return op_fail(op, error_status(errno), errno, "open the directory of '%s'", id);
+    *ret_fd = fd;
+    return RT_OK;
+}
+
+int32_t record_load(struct op *op, const char *id, struct record *ret)
+{
+    cleanup_fd int box_fd = -1;
+    int32_t status = box_open(op, id, &box_fd);
+
+    if (!status)
+        status = record_load_from(op, box_fd, id, ret);
+    if (!status)
+        record_refresh(ret);
+    return status;
+}
+
+/* Backs off to 16 ms: flock(2) has no deadline, and a lock is held as long as a start or a stop takes. */
+static int32_t lock_wait(struct op *op, int fd)
+{
+    for (int ms = 1; flock(fd, LOCK_EX | LOCK_NB) < 0; ms = ms < 16 ? ms * 2 : ms) {
+        int32_t status;
+
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return op_fail(op, RT_E_IO, errno, "lock the sandbox");
+        status = op_sleep_ms(op, ms);
+        if (status)
+            return status;
+    }
+    return RT_OK;
+}
+
+/* The lock is the directory's only if that is still where the id leads to: it may have been destroyed meanwhile. */
+static bool lock_is_current(struct op *op, const char *id, int lock_fd)
+{
+    char path[ID_MAX + 16];
+    struct stat here, there;
+
+    snprintf(path, sizeof path, "boxes/%s/lock", id);
+    return fstat(lock_fd, &here) == 0 && fstatat(op->rt->dir_fd, path, &there, AT_SYMLINK_NOFOLLOW) == 0 &&
+           here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+}
+
+int32_t record_lock(struct op *op, const char *id, struct locked *ret)
+{
+    struct locked locked = LOCKED_INIT;
+    int32_t status;
+
+    for (;;) {
+        status = box_open(op, id, &locked.box_fd);
+        if (status)
+            return status;
+        locked.lock_fd = openat(locked.box_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (locked.lock_fd < 0)
+            status = errno == ENOENT ? RT_OK : op_fail(op, error_status(errno), errno, "lock '%s'", id);
+        else
+            status = lock_wait(op, locked.lock_fd);
+        if (status || (locked.lock_fd >= 0 && lock_is_current(op, id, locked.lock_fd)))
+            break;
+        record_unlock(&locked);
+    }
+    if (!status)
+        status = record_load_from(op, locked.box_fd, id, &locked.record);
+    if (status) {
+        record_unlock(&locked);
+        return status;
+    }
+    record_refresh(&locked.record);
+    *ret = locked;
+    return RT_OK;
+}
+
+void record_unlock(struct locked *locked)
+{
+    record_release(&locked->record);
+    fd_closep(&locked->box_fd);
+    fd_closep(&locked->lock_fd);
+}
+
+void record_refresh(struct record *record)
+{
+    int fd;
+
+    if (record->status != RT_SANDBOX_RUNNING && record->status != RT_SANDBOX_PAUSED)
+        return;
+    fd = proc_id_open(&record->init);
+    if (fd >= 0) {
+        close(fd);
+        fd = proc_id_open(&record->permfs);
+        if (fd >= 0) {
+            close(fd);
+            return;
+        }
+        strcpy(record->last_error, "its filesystem daemon has died");
+    } else {
+        strcpy(record->last_error, "its init process has died");
+    }
+    record->status = RT_SANDBOX_ERROR;
+}
+
+void record_release(struct record *record)
+{
+    spec_release(&record->spec);
+    cJSON_Delete(record->json);
+    *record = (struct record) { 0 };
+}
+
+int32_t record_create(struct op *op, cJSON *spec, struct record *ret)
+{
+    struct record record = {
+        .json = spec, .status = RT_SANDBOX_PENDING, .created_us = now_real_us(), .owner = proc_id_of(getpid())
+    };
+    cleanup_fd int box_fd = -1, lock_fd = -1;
+    char temp[32], path[ID_MAX + 8];
+    int32_t status;
+
+    if (!spec_from_json(spec, &record.spec)) {
+        cJSON_Delete(spec);
+        return op_fail(op, RT_E_NOMEM, 0, "the specification");
+    }
+    strcpy(temp, "boxes/.new-");
+    random_name(temp + strlen(temp), 12);
+    snprintf(path, sizeof path, "boxes/%s", record.spec.id);
+    if (mkdirat(op->rt->dir_fd, temp, 0700) == 0) {
+        box_fd = openat(op->rt->dir_fd, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        lock_fd = box_fd < 0 ? -1 : openat(box_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    }
+    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
+        status =
+            op_fail(op, error_status(errno), errno, "make the directory of '%s' in %s", record.spec.id, op->rt->dir);
+    else
+        status = record_save(op, box_fd, &record);
+    if (!status && renameat2(op->rt->dir_fd, temp, op->rt->dir_fd, path, RENAME_NOREPLACE) < 0)
+        status = errno == EEXIST
+                     ? op_fail(op, RT_E_EXISTS, 0, "sandbox '%s' exists", record.spec.id)
+                     : op_fail(op, error_status(errno), errno, "make the directory of '%s'", record.spec.id);
+    if (status) {
+        if (box_fd >= 0) {
+            (void)unlinkat(box_fd, RECORD_FILE, 0);
+            (void)unlinkat(box_fd, "lock", 0);
+        }
+        (void)unlinkat(op->rt->dir_fd, temp, AT_REMOVEDIR);
+        record_release(&record);
+        return status;
+    }
+    *ret = record;
+    return RT_OK;
+}

@@ -1,0 +1,84 @@
+/*
+ * One opened runtime and the sandboxes that this process has to do with. The truth about a sandbox is its record on
+ * disk (record.h), shared with other processes; what is held here are only handles to what runs (struct live).
+ */
+#ifndef STOCKADE_RUNTIME_H
+#define STOCKADE_RUNTIME_H
+
+#include "backend.h"
+#include "util.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <uthash.h>
+
+struct record;
+struct cgroup_pool;
+
+/* Handles to a running sandbox. Immutable once published; shared by reference count. */
+struct live {
+    atomic_int refs;
+    char id[ID_MAX + 1];
+    uint64_t generation;           /* of the record that it was made from */
+    int dir_fd;                    /* the sandbox's directory */
+    int init_fd;                   /* pidfd of the agent */
+    int lease_fd;                  /* boot connection, held by the process that started a `host` sandbox; -1 = none */
+    int permfs_fd;                 /* owner's connection to permfs; -1 = none: it is reached by its socket */
+    pid_t monitor_pid, permfs_pid; /* children of this process to reap; 0 = another process's */
+    struct identity identity;
+    struct cgroup_pool *cgroups; /* NULL = the agent walks trees */
+    void *json;                  /* cJSON: what spec points into */
+    struct spec spec;
+    UT_hash_handle hh; /* in runtime.lives, under runtime.lock */
+};
+
+/* A `host` sandbox that this runtime made, and ends at close. */
+struct owned {
+    struct owned *next;
+    char id[ID_MAX + 1];
+};
+
+struct runtime {
+    const struct backend *backend;
+    struct settings *settings; /* the backend's own struct begins with it */
+    void *config;              /* cJSON: what settings point into */
+    char *dir;                 /* state directory's part of this plugin: .../bwrap */
+    char *libexec;
+    int dir_fd;     /* of dir */
+    int closing_fd; /* eventfd, readable once close() was called */
+    rt_log_fn *log;
+    void *log_user;
+
+    pthread_mutex_t lock; /* guards what follows; never held across I/O */
+    pthread_cond_t idle;
+    unsigned in_flight;
+    struct live *lives;
+    struct owned *owned;
+};
+
+#define LIVE_INIT                                                                                                      \
+    {                                                                                                                  \
+        .dir_fd = -1, .init_fd = -1, .lease_fd = -1, .permfs_fd = -1                                                   \
+    }
+
+int32_t runtime_open(const struct backend *backend, const rt_open_params *params, rt_call *call, rt_runtime **ret);
+void runtime_close(rt_runtime *rt);
+void runtime_enter(struct runtime *rt);
+void runtime_leave(struct runtime *rt);
+void runtime_own(struct runtime *rt, const char *id);
+void runtime_disown(struct runtime *rt, const char *id);
+void runtime_log(struct runtime *rt, int32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* live.c */
+struct live *live_ref(struct live *live);
+void live_unref(struct live *live); /* closes the handles with the last reference; NULL is a no-op */
+void live_publish(struct runtime *rt, struct live *live); /* takes over the caller's reference */
+/* Takes it out of the table, if it is still there; the table's reference becomes the caller's. NULL if none. */
+struct live *live_withdraw(struct runtime *rt, const char *id);
+/* The handles to a running sandbox, from the table or made from its record. The caller live_unref()s. */
+int32_t live_get(struct op *op, const char *id, struct live **ret);
+int32_t live_from_record(struct op *op, const struct record *record, struct live **ret);
+/* Why a connection to the sandbox ended: RT_E_NOT_RUNNING if it was stopped or destroyed, else what happened. */
+int32_t live_end_status(struct op *op, struct live *live);
+
+#endif
