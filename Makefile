@@ -47,10 +47,10 @@ TEST_PLUGINS := $(patsubst tests/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildc
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 SUPPORT_OBJ := $(call obj,tests/support/*.c)
 PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent
-TESTS := $(UNIT_TESTS) $(BUILD)/tests/conformance $(BUILD)/tests/e2e $(TEST_PLUGINS)
+TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
-.PHONY: all deps demo check bench asan tsan lint format install clean tests programs
+.PHONY: all unit deps demo check bench asan tsan lint format install clean tests programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -58,6 +58,8 @@ all: deps
 	@$(MAKE) --no-print-directory programs $(EXAMPLES)
 
 programs: $(PROGRAMS)
+
+unit: $(UNIT_TESTS) $(TEST_PLUGINS)
 
 tests: $(TESTS) $(EXAMPLES) $(BUILD)/tests/bench
 
@@ -111,15 +113,36 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 
 $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support -Ihost/lib -Iplugins/permfs
 
-$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(COMMON_OBJ) $(PERMFS_OBJ) $(HOST_OBJ) $(SUPPORT_OBJ)
+# Archives, so that a unit test links just what it names.
+$(BUILD)/obj/common.a: $(COMMON_OBJ)
+$(BUILD)/obj/permfs.a: $(PERMFS_OBJ)
+$(BUILD)/obj/support.a: $(SUPPORT_OBJ)
+$(BUILD)/obj/%.a:
+	$(call say,AR,$@)
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+
+UNIT_LIBS := $(BUILD)/obj/common.a $(BUILD)/obj/permfs.a $(BUILD)/obj/support.a $(BUILD)/libstockade.a
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIBS)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -lfuse3 -ldl
+	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(UNIT_LIBS) -Wl,--end-group -o $@ -lcriterion -lcjson -lfuse3 -ldl
 
 $(BUILD)/tests/conformance: $(call obj,tests/conformance/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
+
+# Runs inside sandboxes, whatever their root holds.
+$(BUILD)/tests/probe: tests/conformance/probe/probe.c
+	@mkdir -p $(@D)
+	$(call say,CC,$@)
+	$(Q)$(MUSL_CC) -static -O1 -g0 -std=gnu11 $(WARN) -D_GNU_SOURCE -s $< -o $@
+
+$(BUILD)/tests/fs: $(call obj,tests/fs/*.c) $(WIRE_OBJ) $(SUPPORT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion
 
 $(BUILD)/tests/e2e: $(call obj,tests/e2e/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
@@ -137,6 +160,45 @@ $(BUILD)/tests/plugins/%.so: $(BUILD)/obj/tests/plugins/%.o
 	$(Q)$(CC) -shared $(LDFLAGS_ALL) $^ -o $@
 
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# ---- for people and CI ----
+
+demo: all
+	@BUILD=$(BUILD) examples/demo.sh
+
+check: deps
+	@tests/check.sh
+
+bench: all
+	@$(MAKE) --no-print-directory $(BUILD)/tests/bench
+	@$(BUILD)/tests/bench build/bench.json
+
+asan: deps
+	@tests/sanitized.sh address,undefined
+
+tsan: deps
+	@tests/sanitized.sh thread
+
+SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
+
+format:
+	clang-format -i $(SOURCES)
+
+lint:
+	clang-format --dry-run --Werror $(SOURCES)
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability -D_GNU_SOURCE -D__linux__ \
+		--suppress=missingIncludeSystem -I. -Iplugins -Iplugins/common -Itests/support -Ihost/lib host plugins
+
+install: programs
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/stockade $(DESTDIR)$(PREFIX)/libexec/stockade \
+		$(DESTDIR)$(PREFIX)/include
+	install -m 0755 $(BUILD)/stockade $(DESTDIR)$(PREFIX)/bin/
+	install -m 0755 $(BUILD)/libstockade.so $(DESTDIR)$(PREFIX)/lib/libstockade.so.0
+	ln -sf libstockade.so.0 $(DESTDIR)$(PREFIX)/lib/libstockade.so
+	install -m 0644 $(BUILD)/libstockade.a $(DESTDIR)$(PREFIX)/lib/
+	install -m 0755 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/stockade/
+	install -m 0755 $(LIBEXEC)/permfs $(LIBEXEC)/agent $(DESTDIR)$(PREFIX)/libexec/stockade/
+	install -m 0644 runtime_api.h host/stockade.h $(DESTDIR)$(PREFIX)/include/
 
 clean:
 	rm -rf build

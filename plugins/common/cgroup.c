@@ -68,19 +68,34 @@ static bool own_cgroup(char *ret, size_t size)
     return found;
 }
 
+/* The last two levels of path. Whoever destroys the last sandbox removes the upper one: then once more. */
+static bool make_two(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    for (int tries = 0; tries < 100; tries++) {
+        bool made;
+
+        *slash = '\0';
+        made = mkdir(path, 0755) == 0 || errno == EEXIST;
+        *slash = '/';
+        if (!made)
+            return false;
+        if (mkdir(path, 0755) == 0 || errno == EEXIST)
+            return true;
+        if (errno != ENOENT)
+            return false;
+    }
+    return false;
+}
+
 static bool make_below(const char *base, const char *name, char *ret_path, size_t size, int *ret_procs_fd)
 {
     char path[PATH_MAX];
     int len, fd;
 
-    if (snprintf(path, sizeof path, "%s/stockade", base) >= (int)sizeof path)
-        return false;
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
-        return false;
     len = snprintf(path, sizeof path, "%s/stockade/%s", base, name);
-    if (len < 0 || (size_t)len >= size || (size_t)len + 32 >= sizeof path)
-        return false;
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+    if (len < 0 || (size_t)len >= size || (size_t)len + 32 >= sizeof path || !make_two(path))
         return false;
     strcpy(path + len, "/init");
     if (mkdir(path, 0755) == 0 || errno == EEXIST) {
@@ -170,6 +185,14 @@ static void remove_below(int fd)
     closedir(dir);
 }
 
+static void remove_parent(const char *path)
+{
+    char parent[PATH_MAX];
+
+    snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(path, '/') - path), path);
+    (void)rmdir(parent); /* not empty while there are other sandboxes */
+}
+
 void cgroup_destroy(const char *path)
 {
     for (int waited = 0; waited < REMOVE_WAIT_MS; waited += 5) {
@@ -179,8 +202,10 @@ void cgroup_destroy(const char *path)
             return;
         kill_below(fd);
         remove_below(fd);
-        if (rmdir(path) == 0 || errno == ENOENT)
+        if (rmdir(path) == 0 || errno == ENOENT) {
+            remove_parent(path);
             return;
+        }
         usleep(5000); /* killed is not gone yet */
     }
 }

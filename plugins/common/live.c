@@ -30,12 +30,37 @@ void live_unref(struct live *live)
 
 void live_publish(struct runtime *rt, struct live *live)
 {
-    struct live *old = live_withdraw(rt, live->id);
+    struct live *old;
 
-    live_unref(old);
     pthread_mutex_lock(&rt->lock);
+    HASH_FIND_STR(rt->lives, live->id, old);
+    if (old)
+        HASH_DEL(rt->lives, old);
     HASH_ADD_STR(rt->lives, id, live);
     pthread_mutex_unlock(&rt->lock);
+    live_unref(old);
+}
+
+/* Publishes unless there is one as new already: that one may hold the sandbox's lease. Returns what counts, referenced. */
+static struct live *live_offer(struct runtime *rt, struct live *live)
+{
+    struct live *old, *drop = NULL;
+
+    pthread_mutex_lock(&rt->lock);
+    HASH_FIND_STR(rt->lives, live->id, old);
+    if (old && old->generation >= live->generation) {
+        drop = live;
+        live = old;
+    } else {
+        if (old)
+            HASH_DEL(rt->lives, old);
+        HASH_ADD_STR(rt->lives, id, live);
+        drop = old;
+    }
+    live_ref(live);
+    pthread_mutex_unlock(&rt->lock);
+    live_unref(drop);
+    return live;
 }
 
 struct live *live_withdraw(struct runtime *rt, const char *id)
@@ -137,8 +162,7 @@ int32_t live_get(struct op *op, const char *id, struct live **ret)
     record_release(&record);
     if (status)
         return status;
-    *ret = live_ref(live);
-    live_publish(op->rt, live);
+    *ret = live_offer(op->rt, live);
     return RT_OK;
 }
 

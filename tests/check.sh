@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# `make check`: builds everything and runs every suite, as root and as an ordinary user, then again with sanitizers.
+# Leaves nothing behind.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib.sh
+
+make --no-print-directory -j"$(nproc)" programs tests
+stage build
+check "headers alone, C11 and C++17" tests/headers.sh
+check "plugins export one symbol" tests/symbols.sh
+suites
+check "own unit tests inside a bwrap sandbox" tests/self.sh
+check "README's host builds and runs" tests/readme.sh
+
+make --no-print-directory -j"$(nproc)" SAN=address,undefined programs tests
+stage build/san-address
+suites "asan, "
+
+check "nothing is left running or mounted" tests/nothing_left.sh "$work"
+totals

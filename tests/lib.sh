@@ -1,0 +1,139 @@
+# Shared by the scripts here: where things go, running suites, counting, leaving nothing behind.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/stockade-check.XXXXXX")
+chmod 0755 "$work"
+passed=0
+failed=0
+failed_suites=()
+not_run=()
+fuse_mode=
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# What a suite that ended badly may have left: its mounts and daemons all lie below $work.
+sweep() {
+    local pid exe mount
+    for pid in /proc/[0-9]*; do
+        exe=$(readlink "$pid/exe" 2>/dev/null) || continue
+        case $exe in
+        "$work"/*/permfs*) as_root kill -9 "${pid#/proc/}" 2>/dev/null || true ;;
+        esac
+    done
+    awk -v below="$work/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | while read -r mount; do
+        as_root umount -l "$mount" || true
+    done
+}
+
+finish() {
+    local status=$?
+    sweep
+    [ -z "$fuse_mode" ] || as_root chmod "$fuse_mode" /dev/fuse
+    as_root rm -rf "$work"
+    exit $status
+}
+trap finish EXIT
+trap 'exit 130' INT TERM HUP
+
+# run NAME COMMAND...: one Criterion binary; its own closing line is what counts.
+run() {
+    local name=$1 log status=0 tested passing
+    shift
+    log=$work/$(echo "$name" | tr ' /' '--').log
+    timeout 900 "$@" </dev/null >"$log" 2>&1 || status=$?
+    read -r tested passing < <(sed 's/\x1b\[[0-9;]*m//g' "$log" |
+        awk '/Synthesis:/ { gsub(/[|:]/, " "); for (i = 1; i < NF; i++) { if ($i == "Tested") t = $(i + 1); if ($i == "Passing") p = $(i + 1) } }
+             END { print t + 0, p + 0 }')
+    passed=$((passed + passing))
+    failed=$((failed + tested - passing))
+    if [ "$status" = 0 ] && [ "$tested" -gt 0 ] && [ "$tested" = "$passing" ]; then
+        printf 'ok    %-44s %4d passed\n' "$name" "$passing"
+        return
+    fi
+    [ "$tested" -gt "$passing" ] || failed=$((failed + 1))
+    failed_suites+=("$name")
+    printf 'FAIL  %-44s %4d of %d passed, exit status %d\n' "$name" "$passing" "$tested" "$status"
+    tail -n 200 "$log"
+}
+
+# check NAME COMMAND...: anything that passes or fails as a whole.
+check() {
+    local name=$1 log status=0
+    shift
+    log=$work/$(echo "$name" | tr ' /' '--').log
+    timeout 900 "$@" </dev/null >"$log" 2>&1 || status=$?
+    if [ "$status" = 0 ]; then
+        passed=$((passed + 1))
+        printf 'ok    %s\n' "$name"
+    else
+        failed=$((failed + 1))
+        failed_suites+=("$name")
+        printf 'FAIL  %s (exit status %d)\n' "$name" "$status"
+        tail -n 100 "$log"
+    fi
+}
+
+# An ordinary user to test as, and /dev/fuse as udev makes it.
+ordinary_user() {
+    local mode
+    id stockade-test >/dev/null 2>&1 || as_root useradd --system --no-create-home --shell /usr/sbin/nologin stockade-test
+    mode=$(stat -c %a /dev/fuse)
+    # What the suites do to it is undone at the end, whatever happens.
+    if [ "$mode" != 666 ]; then
+        fuse_mode=$mode
+        as_root chmod 0666 /dev/fuse
+    fi
+    [ -d "$work/user" ] || as_root install -d -o stockade-test "$work/user"
+}
+
+as_user() {
+    as_root env -i PATH="$PATH" TMPDIR="$work/user" HOME="$work/user" STOCKADE_BUILD="$STOCKADE_BUILD" \
+        setpriv --reuid stockade-test --regid stockade-test --clear-groups "$@"
+}
+
+# stage BUILD: copies a build out of the checkout, for an ordinary user need not be able to read where that lies.
+stage() {
+    export STOCKADE_BUILD=$work/$(echo "$1" | tr / -)
+    mkdir -p "$STOCKADE_BUILD"
+    cp -a "$1"/stockade "$1"/libstockade.so "$1"/lib "$1"/libexec "$1"/tests "$1"/examples "$STOCKADE_BUILD"/
+    chmod -R go+rX "$STOCKADE_BUILD"
+}
+
+# suites [LABEL]: everything that is a test binary, of the staged build.
+suites() {
+    local label=${1:-} unit bwrap=$STOCKADE_BUILD/lib/stockade/bwrap.so jobs root
+    jobs=$(nproc)
+    for unit in "$STOCKADE_BUILD"/tests/unit/*; do
+        run "${label}unit: $(basename "$unit")" "$unit" --jobs "$jobs"
+    done
+    ordinary_user
+    if as_root true 2>/dev/null; then
+        root=(as_root env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work")
+        run "${label}permfs as root" "${root[@]}" "$STOCKADE_BUILD/tests/fs" --jobs "$jobs"
+        run "${label}conformance: bwrap as root" "${root[@]}" "$STOCKADE_BUILD/tests/conformance" --plugin "$bwrap" --jobs "$jobs"
+        run "${label}command as root" "${root[@]}" "$STOCKADE_BUILD/tests/e2e" --jobs "$jobs"
+    else
+        not_run+=("${label}suites as root: neither root nor sudo")
+    fi
+    run "${label}permfs as an ordinary user" as_user "$STOCKADE_BUILD/tests/fs" --jobs "$jobs"
+    run "${label}conformance: bwrap as an ordinary user" as_user "$STOCKADE_BUILD/tests/conformance" --plugin "$bwrap" --jobs "$jobs"
+    run "${label}command as an ordinary user" as_user "$STOCKADE_BUILD/tests/e2e" --jobs "$jobs"
+}
+
+totals() {
+    if [ ${#not_run[@]} -gt 0 ]; then
+        echo
+        echo "Not run here:"
+        printf '  %s\n' "${not_run[@]}"
+    fi
+    if [ ${#failed_suites[@]} -gt 0 ]; then
+        echo
+        echo "Failed:"
+        printf '  %s\n' "${failed_suites[@]}"
+    fi
+    echo
+    echo "$passed passed, $failed failed"
+    [ "$failed" = 0 ]
+}

@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Fails if a process or a mount of the directory that the suites worked in is left.
+set -euo pipefail
+below=$1
+status=0
+
+if awk -v below="$below/" 'index($5, below) == 1 { print "mounted: " $5; found = 1 } END { exit !found }' /proc/self/mountinfo; then
+    status=1
+fi
+for pid in /proc/[0-9]*; do
+    exe=$(readlink "$pid/exe" 2>/dev/null) || continue
+    case $exe in
+    "$below"/build/libexec/* | */stage/agent | /run/stockade/agent)
+        echo "running: ${pid#/proc/} $exe"
+        status=1
+        ;;
+    esac
+done
+for cgroup in /sys/fs/cgroup/stockade/* /sys/fs/cgroup/unified/stockade/*; do
+    [ -d "$cgroup" ] || continue
+    echo "cgroup: $cgroup"
+    status=1
+done
+exit $status
