@@ -60,7 +60,7 @@ struct spawn_request {
     uint32_t flags;
     const char *cwd;
     const char **argv, **env;
-    uint32_t uid, gid, nproc;
+    uint32_t uid, gid, nproc, rows, cols;
     int fds[5]; /* stdin, stdout, stderr, cgroup.procs, cgroup.kill */
 };
 
@@ -68,6 +68,7 @@ struct spawn_result {
     enum agent_stage stage; /* on failure */
     int err;
     pid_t pid;
+    int master; /* of its terminal, the caller's to close; -1 = none */
 };
 
 void spawn_init(void);

@@ -42,11 +42,17 @@ void cmds_bury(void)
 }
 
 /* A host that does not read its answers is treated like one that has gone: never wait for it. */
+static void cmd_send_fd(struct cmd *cmd, uint32_t type, const struct wire_out *body, int fd)
+{
+    const void *data = body ? body->data : NULL;
+
+    if (cmd->watch.fd >= 0 && msg_send(cmd->watch.fd, type, data, body ? body->len : 0, &fd, fd >= 0) < 0)
+        watch_close(&cmd->watch);
+}
+
 static void cmd_send(struct cmd *cmd, uint32_t type, const struct wire_out *body)
 {
-    if (cmd->watch.fd >= 0 &&
-        msg_send(cmd->watch.fd, type, body ? body->data : NULL, body ? body->len : 0, NULL, 0) < 0)
-        watch_close(&cmd->watch);
+    cmd_send_fd(cmd, type, body, -1);
 }
 
 static void cmd_refuse(struct cmd *cmd, enum agent_stage stage, int err)
@@ -72,6 +78,8 @@ static bool request_parse(const struct msg *msg, struct spawn_request *ret)
     ret->uid = wire_get_u32(&in);
     ret->gid = wire_get_u32(&in);
     ret->nproc = wire_get_u32(&in);
+    ret->rows = wire_get_u32(&in);
+    ret->cols = wire_get_u32(&in);
     if (!wire_in_done(&in) || !n_argv || msg->n_fds != (ret->flags & AGENT_CGROUP ? 5u : 3u))
         return false;
     memcpy(ret->fds, msg->fds, sizeof *msg->fds * msg->n_fds);
@@ -96,7 +104,9 @@ static void cmd_spawn(struct cmd *cmd, struct msg *msg)
             cmd->pid = result.pid;
             cmd->phase = CMD_RUNNING;
             wire_put_u32(&body, (uint32_t)result.pid);
-            cmd_send(cmd, AGENT_STARTED, &body);
+            cmd_send_fd(cmd, AGENT_STARTED, &body, result.master);
+            if (result.master >= 0)
+                close(result.master);
         }
     }
     wire_out_release(&body);

@@ -9,10 +9,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#ifndef TIOCGPTPEER
+#define TIOCGPTPEER 0x5441 /* since Linux 4.13; asm-generic/ioctls.h */
+#endif
 #ifndef SYS_close_range
 #define SYS_close_range 436
 #endif
@@ -23,6 +27,7 @@ static struct rlimit nofile_before; /* what commands inherit; the agent itself g
 
 struct child {
     const struct spawn_request *req;
+    int streams[3];                  /* what become its fds 0, 1 and 2 */
     volatile enum agent_stage stage; /* written by the child, read after it has execed or ended */
     volatile int err;
 };
@@ -63,12 +68,12 @@ static int child_limits(const struct spawn_request *req)
 }
 
 /* Raw numbers move out of the way first: a passed fd may itself be 0, 1 or 2. */
-static int child_fds(const struct spawn_request *req)
+static int child_fds(const int streams[3])
 {
     int high[3];
 
     for (int i = 0; i < 3; i++) {
-        high[i] = fcntl(req->fds[i], F_DUPFD_CLOEXEC, 3);
+        high[i] = fcntl(streams[i], F_DUPFD_CLOEXEC, 3);
         if (high[i] < 0)
             return errno;
     }
@@ -153,8 +158,10 @@ static int child_main(void *arg)
     int err;
 
     setsid();
-    if ((err = child_limits(req)) || (err = child_fds(req)))
+    if ((err = child_limits(req)) || (err = child_fds(child->streams)))
         return child_fail(child, AGENT_STAGE_SETUP, err);
+    if ((req->flags & AGENT_TTY) && ioctl(0, TIOCSCTTY, 0) < 0)
+        return child_fail(child, AGENT_STAGE_SETUP, errno);
     if ((err = child_user(req)))
         return child_fail(child, AGENT_STAGE_USER, err);
     if (chdir(req->cwd) < 0)
@@ -166,22 +173,58 @@ static int child_main(void *arg)
     return child_fail(child, AGENT_STAGE_EXEC, err);
 }
 
+/* A terminal of the sandbox's own devpts: one made outside would be no tty for what runs inside. */
+static int tty_open(const struct spawn_request *req, int *ret_master, int *ret_slave)
+{
+    struct winsize size = { .ws_row = (unsigned short)req->rows, .ws_col = (unsigned short)req->cols };
+    int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), slave = -1, unlock = 0, err;
+
+    if (master < 0)
+        return errno;
+    if (ioctl(master, TIOCSPTLCK, &unlock) == 0 && ioctl(master, TIOCSWINSZ, &size) == 0)
+        slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0) {
+        err = errno;
+        close(master);
+        return err;
+    }
+    *ret_master = master;
+    *ret_slave = slave;
+    return 0;
+}
+
+static bool spawn_failed(struct spawn_result *ret, enum agent_stage stage, int err)
+{
+    if (ret->master >= 0)
+        close(ret->master);
+    ret->master = -1;
+    ret->stage = stage;
+    ret->err = err;
+    return false;
+}
+
 bool spawn_command(const struct spawn_request *req, struct spawn_result *ret)
 {
     static char stack[CHILD_STACK] __attribute__((aligned(64)));
     struct child child = { .req = req };
-    int pid = clone(child_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
+    int slave = -1, err, pid;
 
-    *ret = (struct spawn_result) { .pid = pid };
-    if (pid < 0) {
-        ret->stage = AGENT_STAGE_FORK;
-        ret->err = errno;
-        return false;
+    *ret = (struct spawn_result) { .master = -1 };
+    memcpy(child.streams, req->fds, sizeof child.streams);
+    if (req->flags & AGENT_TTY) {
+        err = tty_open(req, &ret->master, &slave);
+        if (err)
+            return spawn_failed(ret, AGENT_STAGE_SETUP, err);
+        child.streams[0] = child.streams[1] = child.streams[2] = slave;
     }
-    if (child.stage) { /* it has ended, and is reaped with the others */
-        ret->stage = child.stage;
-        ret->err = child.err;
-        return false;
-    }
+    pid = clone(child_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
+    err = errno;
+    if (slave >= 0)
+        close(slave);
+    if (pid < 0)
+        return spawn_failed(ret, AGENT_STAGE_FORK, err);
+    if (child.stage) /* it has ended, and is reaped with the others */
+        return spawn_failed(ret, child.stage, child.err);
+    ret->pid = pid;
     return true;
 }

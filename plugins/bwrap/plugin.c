@@ -82,16 +82,18 @@ static int32_t identify(const struct settings *settings, const struct spec *spec
     uint32_t nobody = (uint32_t)own->nobody_uid;
 
     (void)err;
-    *ret = (struct identity) { .uid = st->st_uid, .gid = st->st_gid, .owner_uid = st->st_uid, .owner_gid = st->st_gid };
-    if (spec->user[0])
-        (void)user_parse(spec->user, &ret->uid, &ret->gid); /* checked at create */
+    *ret = (struct identity){ .owner_uid = st->st_uid, .owner_gid = st->st_gid };
     if (geteuid() == 0) {
         ret->host_uid = st->st_uid ? st->st_uid : nobody;
         ret->host_gid = st->st_gid ? st->st_gid : nobody;
-    } else {
+    } else { /* there is no other identity to work with than our own */
         ret->host_uid = ret->owner_uid = geteuid();
         ret->host_gid = ret->owner_gid = getegid();
     }
+    ret->uid = ret->owner_uid;
+    ret->gid = ret->owner_gid;
+    if (spec->user[0])
+        (void)user_parse(spec->user, &ret->uid, &ret->gid); /* checked at create */
     return RT_OK;
 }
 

@@ -123,7 +123,7 @@ int32_t agent_boot(struct op *op, int boot_fd, int listen_fd, pid_t init_pid, in
     return RT_OK;
 }
 
-static bool answer_parse(const struct msg *msg, struct agent_answer *ret)
+static bool answer_parse(struct msg *msg, struct agent_answer *ret)
 {
     struct wire_in in = wire_in_over(msg->body, msg->len);
 
@@ -150,7 +150,10 @@ static bool answer_parse(const struct msg *msg, struct agent_answer *ret)
     default:
         return false;
     }
-    return wire_in_done(&in) && !msg->n_fds && ret->err < 4096 && ret->pid <= INT32_MAX;
+    if (!wire_in_done(&in) || msg->n_fds > (msg->type == AGENT_STARTED) || ret->err >= 4096 || ret->pid > INT32_MAX)
+        return false;
+    ret->master = msg_take_fd(msg, 0);
+    return true;
 }
 
 int agent_answer(int conn, struct agent_answer *ret)

@@ -29,6 +29,7 @@ struct agent_answer {
     uint32_t stage, err;
     uint32_t wait_status;
     uint64_t duration_ns, user_us, sys_us, rss_kib;
+    int master; /* AGENT_STARTED: of the command's terminal, the caller's to close; -1 = none */
 };
 
 /*

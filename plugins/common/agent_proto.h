@@ -19,7 +19,7 @@ enum agent_msg {
     AGENT_PING = 3,    /* empty */
     AGENT_PONG = 4,    /* empty */
     AGENT_SPAWN = 5,   /* see below */
-    AGENT_STARTED = 6, /* u32 pid inside */
+    AGENT_STARTED = 6, /* u32 pid inside; fds: with AGENT_TTY the terminal's master */
     AGENT_REFUSED = 7, /* u32 stage (enum agent_stage), u32 errno. The command did not run; nothing follows */
     AGENT_EXITED = 8, /* u32 wait status, u64 duration in ns, u64 user and u64 system time in us, u64 peak RSS in KiB */
     AGENT_SIGNAL = 9, /* u32 signal, u32 scope (enum agent_scope). No answer */
@@ -33,9 +33,11 @@ enum agent_msg {
 /*
  * AGENT_SPAWN: fds: stdin, stdout, stderr, and with AGENT_CGROUP a cgroup's cgroup.procs and cgroup.kill, open for
  * writing. Body: u32 flags, str cwd (absolute), strv argv, strv env, u32 uid and u32 gid (AGENT_SAME_ID = the
- * agent's), u32 limit of processes (RLIMIT_NPROC, 0 = as it is).
+ * agent's), u32 limit of processes (RLIMIT_NPROC, 0 = as it is), u32 rows and u32 columns of the terminal.
+ * With AGENT_TTY the agent makes a terminal inside, which takes the place of the three streams.
  */
 #define AGENT_CGROUP      1u /* trees end by cgroup.kill; without it the command is a subreaper and its tree is walked */
+#define AGENT_TTY         2u
 #define AGENT_SAME_ID     UINT32_MAX
 #define AGENT_STRINGS_MAX 65536 /* of argv and of env; the kernel's own limits come first */
 

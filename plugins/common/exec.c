@@ -5,6 +5,7 @@
 
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* A stream being collected, up to its cap; what comes later is dropped (X10). */
 struct buffer {
@@ -225,6 +226,22 @@ int32_t op_process_signal(rt_runtime *rt, rt_process *pub, int32_t signal_number
         status = op_fail(&op, RT_E_INVAL, 0, "signal %d does not exist", signal_number);
     else
         status = process_signal(&op, process, signal_number);
+    return op_end(&op, status);
+}
+
+int32_t op_process_resize(rt_runtime *rt, rt_process *pub, uint16_t rows, uint16_t cols, rt_call *call)
+{
+    const struct process *process = (const struct process *)pub;
+    const struct winsize size = { .ws_row = rows, .ws_col = cols };
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "process_resize");
+
+    if (!process->tty)
+        status = op_fail(&op, RT_E_INVAL, 0, "the command has no terminal");
+    else if (!rows || !cols)
+        status = op_fail(&op, RT_E_INVAL, 0, "a terminal of %u rows and %u columns", rows, cols);
+    else if (ioctl(process->master, TIOCSWINSZ, &size) < 0)
+        status = op_fail(&op, error_status(errno), errno, "resize the terminal");
     return op_end(&op, status);
 }
 

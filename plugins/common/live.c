@@ -41,7 +41,8 @@ void live_publish(struct runtime *rt, struct live *live)
     live_unref(old);
 }
 
-/* Publishes unless there is one as new already: that one may hold the sandbox's lease. Returns what counts, referenced. */
+/* Publishes unless there is one as new already: that one may hold the sandbox's lease. Returns what counts, referenced.
+ */
 static struct live *live_offer(struct runtime *rt, struct live *live)
 {
     struct live *old, *drop = NULL;

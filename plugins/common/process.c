@@ -25,8 +25,6 @@ static int32_t request_check(struct op *op, const rt_exec_request *req)
         return op_fail(op, RT_E_INVAL, 0, "exactly one of shell and argv must be given");
     if (req->flags & ~RT_EXEC_TTY)
         return op_fail(op, RT_E_INVAL, 0, "unknown flags %#x", req->flags);
-    if (req->flags & RT_EXEC_TTY)
-        return op_fail(op, RT_E_UNSUPPORTED, 0, "terminals are not supported yet");
     if (req->timeout_ms < RT_FOREVER || req->timeout_ms > INT64_MAX / (2 * NS_PER_MS))
         return op_fail(op, RT_E_INVAL, 0, "timeout_ms: %lld is out of range", (long long)req->timeout_ms);
     if (req->grace_ms < 0 || req->grace_ms > INT64_MAX / (2 * NS_PER_MS))
@@ -79,6 +77,17 @@ static int pipes_make(enum process_stdin in, struct pipes *ret)
     return 0;
 }
 
+/* On a terminal the streams come with the agent's answer; what is sent along only fills the places. */
+static int tty_streams(struct pipes *ret)
+{
+    for (int i = 0; i < 3; i++) {
+        ret->theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+        if (ret->theirs[i] < 0)
+            return -errno;
+    }
+    return 0;
+}
+
 static void pipes_close(int fds[3])
 {
     for (int i = 0; i < 3; i++)
@@ -109,13 +118,15 @@ static int request_send(struct process *process, const rt_exec_request *req, con
         fds[3] = process->cgroup->procs_fd;
         fds[4] = process->cgroup->kill_fd;
     }
-    wire_put_u32(&body, process->cgroup ? AGENT_CGROUP : 0);
+    wire_put_u32(&body, (process->cgroup ? AGENT_CGROUP : 0) | (process->tty ? AGENT_TTY : 0));
     wire_put_str(&body, process->cwd);
     wire_put_strv(&body, req->shell ? shell_argv : req->argv);
     wire_put_strv(&body, env);
     wire_put_u32(&body, AGENT_SAME_ID);
     wire_put_u32(&body, AGENT_SAME_ID);
     wire_put_u32(&body, process->live->spec.limits.pids);
+    wire_put_u32(&body, req->rows ? req->rows : 24);
+    wire_put_u32(&body, req->cols ? req->cols : 80);
     free(env);
     err =
         body.failed ? -ENOMEM : msg_send(process->conn, AGENT_SPAWN, body.data, body.len, fds, process->cgroup ? 5 : 3);
@@ -136,7 +147,10 @@ static int32_t process_connect(struct op *op, struct process *process)
 static int32_t process_send(struct op *op, struct process *process, const rt_exec_request *req, enum process_stdin in)
 {
     struct pipes pipes = { { -1, -1, -1 }, { -1, -1, -1 } };
-    int err = pipes_make(in, &pipes);
+    int err;
+
+    process->tty = req->flags & RT_EXEC_TTY;
+    err = process->tty ? tty_streams(&pipes) : pipes_make(in, &pipes);
 
     if (!err) {
         if (process->live->cgroups)
@@ -170,6 +184,7 @@ int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, e
     *process = (struct process) {
         .pub = { .size = sizeof process->pub, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .exit_fd = -1 },
         .conn = -1,
+        .master = -1,
         .exit = RT_EXIT_INIT
     };
     status = live_get(op, id, &process->live);
@@ -202,6 +217,7 @@ void process_free(struct process *process)
     fd_closep(&process->pub.stdin_fd);
     fd_closep(&process->pub.stdout_fd);
     fd_closep(&process->pub.stderr_fd);
+    fd_closep(&process->master);
     fd_closep(&process->conn); /* the agent kills what has not ended */
     if (process->cgroup)
         cgroup_put(process->live->cgroups, process->cgroup);

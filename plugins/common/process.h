@@ -16,6 +16,8 @@ struct process {
     int conn;                   /* to the agent; pub.exit_fd while the host has it */
     char *cwd;                  /* for the message if it does not exist */
     const char *program;        /* borrowed during spawn, for messages */
+    bool tty;
+    int master;                 /* of its terminal, kept for resizing; -1 = none */
     bool started, exited, gone; /* what the agent has said */
     int32_t refused;            /* status of a refusal */
     rt_exit exit;

@@ -14,7 +14,8 @@
 
 #define CHUNK ((size_t)64 << 10) /* a pipe's default capacity */
 /* After SIGKILL the kernel needs milliseconds; an agent that never reports is broken or lies. */
-#define KILL_GUARD_NS (20 * NS_PER_S)
+#define DRAIN_GUARD_MS 1000 /* for a terminal that is not hung up */
+#define KILL_GUARD_NS  (20 * NS_PER_S)
 
 enum stage {
     RUNNING,
@@ -108,6 +109,24 @@ static void exit_fill(rt_exit *exit, const struct agent_answer *answer)
     exit->max_rss_bytes = answer->rss_kib * 1024;
 }
 
+/* The terminal's master is both its input and its output. */
+static int32_t terminal_take(struct op *op, struct process *process, int master)
+{
+    if (process->tty != (master >= 0) || (process->tty && process->master >= 0)) {
+        if (master >= 0)
+            close(master);
+        return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer does not fit the request");
+    }
+    if (!process->tty)
+        return RT_OK;
+    process->master = master;
+    process->pub.stdin_fd = fcntl(master, F_DUPFD_CLOEXEC, 0);
+    process->pub.stdout_fd = fcntl(master, F_DUPFD_CLOEXEC, 0);
+    return process->pub.stdin_fd < 0 || process->pub.stdout_fd < 0
+               ? op_fail(op, error_status(errno), errno, "the terminal")
+               : RT_OK;
+}
+
 /* Takes all answers that are there. */
 static int32_t answers_take(struct op *op, struct process *process)
 {
@@ -120,6 +139,7 @@ static int32_t answers_take(struct op *op, struct process *process)
         if (answer.type == AGENT_STARTED) {
             process->started = true;
             process->pub.pid = (int32_t)answer.pid;
+            status = terminal_take(op, process, answer.master);
         } else if (answer.type == AGENT_REFUSED) {
             status = refused(op, process, &answer);
         } else if (answer.type == AGENT_EXITED) {
@@ -188,6 +208,20 @@ static void output_drain(struct run *run, int32_t stream, int *fd)
     }
 }
 
+/*
+ * What a terminal still has arrives by way of a kernel worker, so there is no asking how much; but when the command,
+ * its session's leader, ends, the terminal is hung up, and its master reads EIO once it is empty.
+ */
+static void terminal_drain(struct run *run)
+{
+    int *fd = &run->process->pub.stdout_fd;
+    struct pollfd pfd = { .fd = *fd, .events = POLLIN };
+
+    while (*fd >= 0 && poll(&pfd, 1, DRAIN_GUARD_MS) > 0)
+        if (!output_read(run, RT_STDOUT, fd))
+            break;
+}
+
 /* Pipes that background children still hold go to the agent, which keeps them flowing. */
 static void output_hand_over(struct process *process)
 {
@@ -202,6 +236,15 @@ static void output_hand_over(struct process *process)
         (void)msg_send(process->conn, AGENT_SINK, NULL, 0, fds, n);
 }
 
+/* A terminal's end of file is a character, and in the middle of a line it takes two: termios(3), VEOF. */
+static void terminal_end_input(const struct run *run)
+{
+    size_t len = run->io->stdin_len;
+    bool at_start = !len || run->io->stdin_data[len - 1] == '\n';
+
+    (void)!write(run->process->pub.stdin_fd, "\004\004", at_start ? 1 : 2);
+}
+
 static void input_write(struct run *run)
 {
     struct process *process = run->process;
@@ -212,8 +255,11 @@ static void input_write(struct run *run)
         return;
     if (n > 0)
         run->stdin_at += (size_t)n;
-    if (n < 0 || run->stdin_at == run->io->stdin_len) /* EPIPE: the command does not want it */
+    if (n < 0 || run->stdin_at == run->io->stdin_len) { /* EPIPE: the command does not want it */
+        if (process->tty)
+            terminal_end_input(run);
         fd_closep(&process->pub.stdin_fd);
+    }
 }
 
 /* ---- the loop ---- */
@@ -253,7 +299,7 @@ static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
                                      .events = POLLIN };
     fds[FD_OUT] = (struct pollfd) { .fd = io ? pub->stdout_fd : -1, .events = POLLIN };
     fds[FD_ERR] = (struct pollfd) { .fd = io ? pub->stderr_fd : -1, .events = POLLIN };
-    fds[FD_IN] = (struct pollfd) { .fd = io && !ending ? pub->stdin_fd : -1, .events = POLLOUT };
+    fds[FD_IN] = (struct pollfd) { .fd = io && run->io->stdin_data && !ending ? pub->stdin_fd : -1, .events = POLLOUT };
     fds[FD_TREE] = (struct pollfd) { .fd = ending && run->process->cgroup ? run->process->cgroup->events_fd : -1,
                                      .events = POLLPRI };
 }
@@ -263,6 +309,12 @@ static bool is_over(const struct run *run)
     if (run->stage == RUNNING)
         return run->process->exited;
     return tree_is_gone(run->process);
+}
+
+static void nonblocking(int fd)
+{
+    if (fd >= 0)
+        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 static int32_t run_once(struct run *run)
@@ -303,7 +355,12 @@ static int32_t run_once(struct run *run)
         output_read(run, RT_STDERR, &process->pub.stderr_fd);
     if (fds[FD_IN].revents && process->pub.stdin_fd >= 0)
         input_write(run);
-    return fds[FD_CONN].revents ? answers_take(run->op, process) : RT_OK;
+    if (!fds[FD_CONN].revents)
+        return RT_OK;
+    status = answers_take(run->op, process);
+    if (run->io && process->tty)
+        nonblocking(process->pub.stdin_fd);
+    return status;
 }
 
 static int32_t run_loop(struct run *run)
@@ -312,14 +369,16 @@ static int32_t run_loop(struct run *run)
 
     while (!status && !is_over(run))
         status = run_once(run);
-    if (run->io && run->chunk) {
+    if (run->io && run->process->tty) {
+        terminal_drain(run);
+    } else if (run->io) {
         output_drain(run, RT_STDOUT, &run->process->pub.stdout_fd);
         output_drain(run, RT_STDERR, &run->process->pub.stderr_fd);
     }
     if (status)
         return status;
     if (run->stage == RUNNING) {
-        if (run->io)
+        if (run->io && !run->process->tty)
             output_hand_over(run->process);
         return RT_OK;
     }
@@ -350,12 +409,6 @@ static void sigpipe_restore(const sigset_t *before, bool was_pending)
     while (!was_pending && sigtimedwait(&pipe_only, NULL, &now) < 0 && errno == EINTR)
         ;
     pthread_sigmask(SIG_SETMASK, before, NULL);
-}
-
-static void nonblocking(int fd)
-{
-    if (fd >= 0)
-        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 }
 
 int32_t process_run(struct op *op, struct process *process, const struct process_io *io)

@@ -51,12 +51,6 @@ int32_t op_session_exec_stream(rt_runtime *rt, const char *id, const char *sessi
     return unsupported(call, "session_exec_stream");
 }
 
-int32_t op_process_resize(rt_runtime *rt, rt_process *process, uint16_t rows, uint16_t cols, rt_call *call)
-{
-    (void)rt, (void)process, (void)rows, (void)cols;
-    return unsupported(call, "process_resize");
-}
-
 int32_t op_rules_update(rt_runtime *rt, const char *id, const rt_rule *rules, size_t n_rules, rt_call *call)
 {
     (void)rt, (void)id, (void)rules, (void)n_rules;

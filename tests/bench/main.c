@@ -1,0 +1,206 @@
+/* `make bench`: what a sandbox costs, against the same work without one. */
+#include "bench.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define STREAM_MIB 512
+
+struct host {
+    stockade_runtime *sb;
+    rt_call call;
+    char codebase[64];
+    unsigned serial;
+};
+
+static const char *const true_argv[] = { "/bin/sh", "-c", "true", NULL };
+
+static double spawn_and_wait(const char *const *argv, const posix_spawn_file_actions_t *actions)
+{
+    double start = bench_now_ms();
+    int status;
+    pid_t pid;
+
+    if (posix_spawn(&pid, argv[0], actions, NULL, (char *const *)(uintptr_t)argv, environ)) {
+        perror(argv[0]);
+        exit(1);
+    }
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    if (status) {
+        fprintf(stderr, "bench: %s failed\n", argv[0]);
+        exit(1);
+    }
+    return bench_now_ms() - start;
+}
+
+/* ---- exec ---- */
+
+static double exec_baseline(void *arg)
+{
+    (void)arg;
+    return spawn_and_wait(true_argv, NULL);
+}
+
+static double exec_ours(void *arg)
+{
+    struct host *host = arg;
+    rt_exec_request req = { .size = sizeof req, .argv = true_argv };
+    rt_exec_result *result;
+    double start = bench_now_ms(), took;
+
+    bench_check(host->sb->ops->exec(host->sb->rt, "bench", &req, &host->call, &result), &host->call);
+    took = bench_now_ms() - start;
+    host->sb->ops->exec_result_free(result);
+    return took;
+}
+
+/* ---- stdout ---- */
+
+static double rate(size_t bytes, double ms)
+{
+    return (double)bytes / (1 << 20) / (ms / 1e3);
+}
+
+static const char *const stream_argv[] = { "/usr/bin/head", "-c", "512M", "/dev/zero", NULL };
+
+static double stdout_baseline(void *arg)
+{
+    static char buffer[64 << 10];
+    posix_spawn_file_actions_t actions;
+    double start = bench_now_ms();
+    size_t total = 0;
+    int fds[2];
+    ssize_t n;
+    pid_t pid;
+
+    (void)arg;
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        exit(1);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
+    if (posix_spawn(&pid, stream_argv[0], &actions, NULL, (char *const *)(uintptr_t)stream_argv, environ))
+        exit(1);
+    posix_spawn_file_actions_destroy(&actions);
+    close(fds[1]);
+    while ((n = read(fds[0], buffer, sizeof buffer)) > 0)
+        total += (size_t)n;
+    close(fds[0]);
+    waitpid(pid, NULL, 0);
+    return rate(total, bench_now_ms() - start);
+}
+
+static int32_t count_bytes(void *user, int32_t stream, const void *data, size_t len)
+{
+    (void)stream;
+    (void)data;
+    *(size_t *)user += len;
+    return 1;
+}
+
+static double stdout_ours(void *arg)
+{
+    struct host *host = arg;
+    rt_exec_request req = { .size = sizeof req, .argv = stream_argv };
+    size_t total = 0;
+    double start = bench_now_ms();
+
+    bench_check(host->sb->ops->exec_stream(host->sb->rt, "bench", &req, count_bytes, &total, &host->call, NULL),
+                &host->call);
+    if (total != (size_t)STREAM_MIB << 20) {
+        fprintf(stderr, "bench: %zu bytes arrived\n", total);
+        exit(1);
+    }
+    return rate(total, bench_now_ms() - start);
+}
+
+/* ---- start ---- */
+
+static const char *const bare_argv[] = {
+    "/usr/bin/bwrap", "--unshare-all", "--ro-bind", "/usr",      "/usr",   "--symlink", "usr/bin", "/bin",  "--symlink",
+    "usr/lib",        "/lib",          "--symlink", "usr/lib64", "/lib64", "--proc",    "/proc",   "--dev", "/dev",
+    "--tmpfs",        "/tmp",          "--",        "/bin/sh",   "-c",     "true",      NULL
+};
+
+static double start_baseline(void *arg)
+{
+    (void)arg;
+    return spawn_and_wait(bare_argv, NULL);
+}
+
+static void box_make(struct host *host, const char *id)
+{
+    const rt_rule all = { .size = sizeof all, .pattern = "/**", .permission = RT_PERM_WRITE };
+    rt_sandbox_spec spec = { .size = sizeof spec, .id = id, .codebase = host->codebase, .rules = &all, .n_rules = 1 };
+
+    bench_check(host->sb->ops->create(host->sb->rt, &spec, &host->call, NULL), &host->call);
+    bench_check(host->sb->ops->start(host->sb->rt, id, &host->call), &host->call);
+}
+
+static double start_ours(void *arg)
+{
+    struct host *host = arg;
+    rt_exec_request req = { .size = sizeof req, .argv = true_argv };
+    rt_exec_result *result;
+    double start = bench_now_ms();
+    char id[32];
+
+    snprintf(id, sizeof id, "start-%u", host->serial++);
+    box_make(host, id);
+    bench_check(host->sb->ops->exec(host->sb->rt, id, &req, &host->call, &result), &host->call);
+    host->sb->ops->exec_result_free(result);
+    bench_check(host->sb->ops->destroy(host->sb->rt, id, &host->call), &host->call);
+    return bench_now_ms() - start;
+}
+
+int main(int argc, char **argv)
+{
+    struct host host = { .call = RT_CALL_INIT, .codebase = "/tmp/stockade-bench.XXXXXX" };
+    stockade_options options = STOCKADE_OPTIONS_INIT;
+    char state[80];
+    int failed;
+
+    if (argc != 2 || !mkdtemp(host.codebase)) {
+        fprintf(stderr, "usage: bench OUTPUT.json\n");
+        return 2;
+    }
+    snprintf(state, sizeof state, "%s.state", host.codebase);
+    options.state_dir = state;
+    options.runtime = "bwrap";
+    bench_check(stockade_open(&options, &host.call, &host.sb), &host.call);
+    box_make(&host, "bench");
+    bench_run(&(struct bench) { .name = "exec.bwrap",
+                                .unit = "ms",
+                                .ours = exec_ours,
+                                .baseline = exec_baseline,
+                                .arg = &host,
+                                .warm_up = 50,
+                                .rounds = 1000 });
+    bench_run(&(struct bench) { .name = "stdout.bwrap",
+                                .unit = "MiB/s",
+                                .ours = stdout_ours,
+                                .baseline = stdout_baseline,
+                                .arg = &host,
+                                .warm_up = 1,
+                                .rounds = 9,
+                                .more_is_better = 1 });
+    bench_run(&(struct bench) { .name = "start.bwrap",
+                                .unit = "ms",
+                                .ours = start_ours,
+                                .baseline = start_baseline,
+                                .arg = &host,
+                                .warm_up = 5,
+                                .rounds = 50 });
+    stockade_close(host.sb);
+    failed = bench_write(argv[1]);
+    (void)spawn_and_wait((const char *const[]) { "/bin/rm", "-rf", host.codebase, state, NULL }, NULL);
+    return failed;
+}
