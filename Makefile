@@ -134,10 +134,11 @@ $(BUILD)/tests/conformance: $(call obj,tests/conformance/*.c) $(SUPPORT_OBJ) $(B
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
 
 # Runs inside sandboxes, whatever their root holds.
-$(BUILD)/tests/probe: tests/conformance/probe/probe.c
+PROBE_SRC := $(wildcard tests/conformance/probe/*.c)
+$(BUILD)/tests/probe: $(PROBE_SRC) tests/conformance/probe/probe.h
 	@mkdir -p $(@D)
 	$(call say,CC,$@)
-	$(Q)$(MUSL_CC) -static -O1 -g0 -std=gnu11 $(WARN) -D_GNU_SOURCE -s $< -o $@
+	$(Q)$(MUSL_CC) -static -O1 -g0 -std=gnu11 $(WARN) -D_GNU_SOURCE -s $(PROBE_SRC) -o $@
 
 $(BUILD)/tests/fs: $(call obj,tests/fs/*.c) $(WIRE_OBJ) $(SUPPORT_OBJ)
 	@mkdir -p $(@D)

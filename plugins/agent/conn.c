@@ -199,7 +199,7 @@ void conn_accept(int fd)
         close(fd);
         return;
     }
-    *cmd = (struct cmd) { .watch = { .ready = conn_ready, .fd = fd }, .kill_fd = -1, .next = cmds };
+    *cmd = (struct cmd){ .watch = { .ready = conn_ready, .fd = fd }, .kill_fd = -1, .next = cmds };
     cmds = cmd;
     if (watch_add(&cmd->watch, EPOLLIN) < 0)
         cmd_free(cmd);

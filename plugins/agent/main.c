@@ -116,7 +116,7 @@ static int signals_init(void)
     sigemptyset(&all);
     sigaddset(&all, SIGCHLD);
     sigaddset(&all, SIGTERM);
-    signals = (struct watch) { .ready = signals_ready, .fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK) };
+    signals = (struct watch){ .ready = signals_ready, .fd = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK) };
     return signals.fd < 0 ? -errno : watch_add(&signals, EPOLLIN);
 }
 
@@ -146,7 +146,7 @@ static int boot(const char *path)
     version = wire_get_u32(&in);
     flags = wire_get_u32(&in);
     stop_grace_ms = wire_get_u32(&in);
-    listener = (struct watch) { .ready = listener_ready, .fd = msg_take_fd(&msg, 0) };
+    listener = (struct watch){ .ready = listener_ready, .fd = msg_take_fd(&msg, 0) };
     msg_release(&msg);
     if (!wire_in_done(&in) || version != AGENT_VERSION || listener.fd < 0)
         return -1;
@@ -156,7 +156,7 @@ static int boot(const char *path)
     if (msg_send(fd, AGENT_READY, ready.data, ready.len, NULL, 0) < 0)
         return -1;
     wire_out_release(&ready);
-    lease = (struct watch) { .ready = lease_ready, .fd = fd };
+    lease = (struct watch){ .ready = lease_ready, .fd = fd };
     if (flags & AGENT_LEASE)
         return watch_add(&lease, EPOLLIN | EPOLLRDHUP);
     close(fd);

@@ -32,7 +32,7 @@ void sink_add(int fd)
     struct watch *watch = calloc(1, sizeof *watch);
 
     if (watch && fcntl(fd, F_SETFL, O_RDONLY | O_NONBLOCK) == 0) {
-        *watch = (struct watch) { .ready = sink_ready, .fd = fd };
+        *watch = (struct watch){ .ready = sink_ready, .fd = fd };
         if (watch_add(watch, EPOLLIN) == 0)
             return;
     }

@@ -209,7 +209,7 @@ bool spawn_command(const struct spawn_request *req, struct spawn_result *ret)
     struct child child = { .req = req };
     int slave = -1, err, pid;
 
-    *ret = (struct spawn_result) { .master = -1 };
+    *ret = (struct spawn_result){ .master = -1 };
     memcpy(child.streams, req->fds, sizeof child.streams);
     if (req->flags & AGENT_TTY) {
         err = tty_open(req, &ret->master, &slave);

@@ -75,7 +75,7 @@ static bool proc_read(const char *pid, struct proc *ret)
     p = strrchr(text, ')'); /* the name before it may hold anything */
     if (!p || p[1] != ' ' || !p[2])
         return false;
-    *ret = (struct proc) { .pid = atoi(pid), .zombie = p[2] == 'Z' || p[2] == 'X', .ppid = atoi(p + 3) };
+    *ret = (struct proc){ .pid = atoi(pid), .zombie = p[2] == 'Z' || p[2] == 'X', .ppid = atoi(p + 3) };
     return true;
 }
 
@@ -163,7 +163,7 @@ static void adopt_new(struct cmd *owner)
         if (!bigger)
             return;
         adopted = bigger;
-        adopted[n_adopted++] = (struct adopted) { procs[i].pid, owner };
+        adopted[n_adopted++] = (struct adopted){ procs[i].pid, owner };
     }
 }
 

@@ -38,7 +38,7 @@ static bool root_list_add(struct root_list *list, int dir_fd, const char *name)
         return false;
     list->entries = bigger;
     entry = &bigger[list->n++];
-    *entry = (struct root_entry) { 0 };
+    *entry = (struct root_entry){ 0 };
     snprintf(entry->name, sizeof entry->name, "%s", name);
     len = readlinkat(dir_fd, name, entry->link, sizeof entry->link - 1);
     if (len < 0)
@@ -52,7 +52,7 @@ int root_list_read(const char *path, bool is_host, struct root_list *ret)
     struct dirent *entry;
     int err = 0;
 
-    *ret = (struct root_list) { 0 };
+    *ret = (struct root_list){ 0 };
     if (!dir)
         return -errno;
     while (!err && (entry = readdir(dir)))
@@ -67,7 +67,7 @@ int root_list_read(const char *path, bool is_host, struct root_list *ret)
 void root_list_release(struct root_list *list)
 {
     free(list->entries);
-    *list = (struct root_list) { 0 };
+    *list = (struct root_list){ 0 };
 }
 
 /* ---- arguments ---- */
@@ -186,7 +186,7 @@ static void add_root(struct argv *argv, const struct spec *spec, const struct ro
 void argv_build(const struct spec *spec, const struct identity *identity, const struct root_list *root,
                 const struct argv_sources *sources, struct argv *ret)
 {
-    *ret = (struct argv) { 0 };
+    *ret = (struct argv){ 0 };
     add_namespaces(ret, spec, identity);
     add_root(ret, spec, root, sources);
     add(ret, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", NULL);
@@ -203,7 +203,7 @@ void argv_release(struct argv *argv)
     for (size_t i = 0; i < argv->n; i++)
         free(argv->items[i]);
     free(argv->items);
-    *argv = (struct argv) { 0 };
+    *argv = (struct argv){ 0 };
 }
 
 /* ---- files ---- */

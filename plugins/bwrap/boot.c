@@ -141,8 +141,8 @@ static int32_t launch_plan(struct op *op, struct launch *launch, const struct bo
         return op_fail(op, error_status(-err), -err, "read %s", root);
     if (geteuid() == 0) {
         stage_plan(&launch->stage, settings, &launch->host_root, boot);
-        sources = (struct argv_sources) { sources.is_host_root ? "" : STAGE_ROOTFS, sources.is_host_root,
-                                          STAGE_WORKSPACE, STAGE_AGENT, STAGE_BOOT_DIR };
+        sources = (struct argv_sources){ sources.is_host_root ? "" : STAGE_ROOTFS, sources.is_host_root,
+                                         STAGE_WORKSPACE, STAGE_AGENT, STAGE_BOOT_DIR };
     }
     argv_build(boot->spec, boot->identity, &launch->root, &sources, &launch->argv);
     if (launch->argv.failed || launch->stage.failed)

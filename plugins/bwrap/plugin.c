@@ -10,11 +10,18 @@
 
 #define CAPABILITIES (COMMON_CAPS | RT_CAP_NETWORK_HOST | RT_CAP_LIMIT_PIDS | RT_CAP_ROOTLESS)
 
+/* Nothing is the default: to be found by the plugin itself. */
+static bool is_absolute_or_empty(const char *value)
+{
+    return !value[0] || config_is_absolute(value);
+}
+
 static const struct config_key keys[] = {
     BACKEND_COMMON_KEYS,
-    { "bwrap_path", CONFIG_STRING, offsetof(struct bwrap_settings, bwrap_path), 0, 0, "an absolute path",
-      config_is_absolute },
-    { "rootfs", CONFIG_STRING, offsetof(struct bwrap_settings, rootfs), 0, 0, "an absolute path", config_is_absolute },
+    { "bwrap_path", CONFIG_STRING, offsetof(struct bwrap_settings, bwrap_path), 0, 0, "an absolute path, or nothing",
+      is_absolute_or_empty },
+    { "rootfs", CONFIG_STRING, offsetof(struct bwrap_settings, rootfs), 0, 0, "an absolute path, or nothing",
+      is_absolute_or_empty },
     { "nobody_uid", CONFIG_INT, offsetof(struct bwrap_settings, nobody_uid), 1, UINT32_MAX - 1,
       "a uid from 1 to 4294967294", NULL },
 };
@@ -32,16 +39,16 @@ static const char schema[] =
     "\"description\":\"within which changes of the codebase on the host are seen inside\"},"
     "\"max_output_bytes\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1099511627776,"
     "\"description\":\"cap of each collected stream\"},"
-    "\"bwrap_path\":{\"type\":\"string\",\"pattern\":\"^/\","
+    "\"bwrap_path\":{\"type\":\"string\",\"pattern\":\"^(/.*)?$\","
     "\"description\":\"the bwrap program; searched in /usr/bin, /bin and /usr/local/bin if not given\"},"
-    "\"rootfs\":{\"type\":\"string\",\"pattern\":\"^/\","
+    "\"rootfs\":{\"type\":\"string\",\"pattern\":\"^(/.*)?$\","
     "\"description\":\"directory to use as the root, read-only; the host's /usr if not given\"},"
     "\"nobody_uid\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":4294967294,"
     "\"description\":\"as root, on a codebase that belongs to root: the uid and gid outside that commands run as\"}}}";
 
 static const char defaults[] =
     "{\"default_timeout\":\"30s\",\"kill_grace\":\"2s\",\"stop_grace\":\"500ms\",\"cache_time\":\"1s\","
-    "\"max_output_bytes\":16777216,\"nobody_uid\":65534}";
+    "\"max_output_bytes\":16777216,\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534}";
 
 static void settings_default(void *into)
 {
@@ -67,7 +74,8 @@ static int32_t check(const struct settings *settings, const struct spec *spec, r
     if (spec->limits.memory_bytes)
         return error_set(err, RT_E_UNSUPPORTED, 0, "limits.memory_bytes is not supported by this runtime");
     if (spec->limits.cpu_millis || spec->limits.cpu_shares)
-        return error_set(err, RT_E_UNSUPPORTED, 0, "limits of CPU time are not supported by this runtime");
+        return error_set(err, RT_E_UNSUPPORTED, 0,
+                         "limits.cpu_millis and cpu_shares are not supported by this runtime");
     return RT_OK;
 }
 

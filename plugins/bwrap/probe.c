@@ -25,12 +25,12 @@ static int bwrap_run(int exec_fd, char *const *argv, char *ret, size_t size)
     ret[0] = '\0';
     if (pipe2(output, O_CLOEXEC) < 0)
         return -1;
-    pid = child_start(&(struct child_spec) { .exec_fd = exec_fd,
-                                             .argv = argv,
-                                             .env = env,
-                                             .cgroup_procs_fd = -1,
-                                             .fds = (int[]) { -1, output[1], output[1] },
-                                             .n_fds = 3 });
+    pid = child_start(&(struct child_spec){ .exec_fd = exec_fd,
+                                            .argv = argv,
+                                            .env = env,
+                                            .cgroup_procs_fd = -1,
+                                            .fds = (int[]){ -1, output[1], output[1] },
+                                            .n_fds = 3 });
     close(output[1]);
     while (pid > 0 && len < size - 1 && (n = read(output[0], ret + len, size - 1 - len)) != 0)
         len += n > 0 ? (size_t)n : 0;
@@ -53,17 +53,16 @@ static void probe_program(const struct bwrap_settings *settings, struct probe_li
         probe_list_add(list, RT_CHECK_FAIL, "bubblewrap", "no bwrap found", "apt-get install bubblewrap");
         return;
     }
-    if (bwrap_run(fd, (char *[]) { (char *)"bwrap", (char *)"--version", NULL }, text, sizeof text) != 0) {
+    if (bwrap_run(fd, (char *[]){ (char *)"bwrap", (char *)"--version", NULL }, text, sizeof text) != 0) {
         probe_list_add(list, RT_CHECK_FAIL, "bubblewrap", text, "reinstall bubblewrap");
         return;
     }
     probe_list_version(list, text);
     probe_list_add(list, RT_CHECK_OK, "bubblewrap", path, "");
     if (bwrap_run(fd,
-                  (char *[]) { (char *)"bwrap", (char *)"--unshare-user", (char *)"--disable-userns",
-                               (char *)"--unshare-pid", (char *)"--unshare-net", (char *)"--ro-bind", (char *)"/",
-                               (char *)"/", (char *)"--proc", (char *)"/proc", (char *)"--", (char *)"/bin/true",
-                               NULL },
+                  (char *[]){ (char *)"bwrap", (char *)"--unshare-user", (char *)"--disable-userns",
+                              (char *)"--unshare-pid", (char *)"--unshare-net", (char *)"--ro-bind", (char *)"/",
+                              (char *)"/", (char *)"--proc", (char *)"/proc", (char *)"--", (char *)"/bin/true", NULL },
                   text, sizeof text) == 0)
         probe_list_add(list, RT_CHECK_OK, "namespaces", "user, pid and network namespaces can be made", "");
     else

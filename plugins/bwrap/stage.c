@@ -27,10 +27,10 @@ static void plan(struct stage *stage, const char *source, const char *dest, cons
         return;
     }
     item = &stage->items[stage->n++];
-    *item = (struct stage_item) { .source = source ? strdup(source) : NULL,
-                                  .dest = strdup(dest + 1),
-                                  .link = link ? strdup(link) : NULL,
-                                  .is_file = is_file };
+    *item = (struct stage_item){ .source = source ? strdup(source) : NULL,
+                                 .dest = strdup(dest + 1),
+                                 .link = link ? strdup(link) : NULL,
+                                 .is_file = is_file };
     if (!item->dest || (source && !item->source) || (link && !item->link))
         stage->failed = true;
 }

@@ -19,7 +19,7 @@
 
 static void socket_address(int dir_fd, const char *name, struct sockaddr_un *ret)
 {
-    *ret = (struct sockaddr_un) { .sun_family = AF_UNIX };
+    *ret = (struct sockaddr_un){ .sun_family = AF_UNIX };
     snprintf(ret->sun_path, sizeof ret->sun_path, "/proc/self/fd/%d/%s", dir_fd, name);
 }
 
@@ -127,7 +127,7 @@ static bool answer_parse(struct msg *msg, struct agent_answer *ret)
 {
     struct wire_in in = wire_in_over(msg->body, msg->len);
 
-    *ret = (struct agent_answer) { .type = msg->type };
+    *ret = (struct agent_answer){ .type = msg->type };
     switch (msg->type) {
     case AGENT_STARTED:
         ret->pid = wire_get_u32(&in);

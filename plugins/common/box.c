@@ -195,11 +195,11 @@ static void add_output(struct op *op, struct rise *rise, int32_t status)
 static int32_t box_fall(struct op *op, struct rise *rise, int32_t status, const char *step)
 {
     struct record *record = &rise->locked->record;
-    struct op quiet = { .rt = op->rt, .cancel_fd = -1, .own_err = RT_ERROR_INIT };
+    struct op quiet;
 
     add_output(op, rise, status);
     op_wrap(op, status, "%s", step);
-    quiet.err = &quiet.own_err;
+    op_init_quiet(&quiet, op->rt);
     record->monitor.pid = record->monitor.pid ? record->monitor.pid : rise->boot.monitor_pid;
     if (box_down(&quiet, rise->locked, false))
         runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", record->spec.id, quiet.err->message);
@@ -286,7 +286,7 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     paths_release(&paths);
     (void)unlinkat(locked->box_fd, "agent.sock", 0);
     (void)unlinkat(locked->box_fd, "boot/" BOOT_SOCKET, 0);
-    record->init = record->monitor = record->permfs = (struct proc_id) { 0 };
+    record->init = record->monitor = record->permfs = (struct proc_id){ 0 };
     record->cgroup[0] = record->backend_id[0] = '\0';
     return status;
 }

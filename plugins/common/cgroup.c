@@ -256,7 +256,7 @@ static struct exec_cgroup *exec_cgroup_new(struct cgroup_pool *pool)
 
     if (!cgroup)
         return NULL;
-    *cgroup = (struct exec_cgroup) { .dir_fd = -1, .procs_fd = -1, .kill_fd = -1, .events_fd = -1 };
+    *cgroup = (struct exec_cgroup){ .dir_fd = -1, .procs_fd = -1, .kill_fd = -1, .events_fd = -1 };
     snprintf(name, sizeof name, "e%d-%u", (int)getpid(), atomic_fetch_add(&pool->serial, 1));
     if (mkdirat(pool->dir_fd, name, 0755) == 0 || errno == EEXIST) {
         cgroup->dir_fd = openat(pool->dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -1,14 +1,8 @@
 #include "error.h"
 
 #include <errno.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-
-static bool error_has_room(const rt_error *err)
-{
-    return err && err->size >= sizeof *err;
-}
 
 /* One line, whole UTF-8 characters: control characters become blanks, a cut character goes. */
 static void message_clean(char *message)
@@ -34,7 +28,7 @@ int32_t error_vset(rt_error *err, int32_t status, int sys_errno, const char *for
     size_t used;
     int n;
 
-    if (!error_has_room(err))
+    if (!err)
         return status;
     err->status = status;
     err->sys_errno = sys_errno;
@@ -62,7 +56,7 @@ int32_t error_wrap(rt_error *err, int32_t status, const char *format, va_list ar
     size_t used;
     int n;
 
-    if (!error_has_room(err))
+    if (!err)
         return status;
     memcpy(inner, err->message, sizeof inner);
     n = vsnprintf(err->message, sizeof err->message, format, args);
@@ -75,12 +69,30 @@ int32_t error_wrap(rt_error *err, int32_t status, const char *format, va_list ar
 
 void error_reset(rt_error *err, const char *op)
 {
-    if (!error_has_room(err))
+    if (!err)
         return;
     err->status = RT_OK;
     err->sys_errno = 0;
     err->message[0] = '\0';
     snprintf(err->op, sizeof err->op, "%s", op);
+}
+
+void error_copy(rt_error *theirs, size_t room, const rt_error *ours)
+{
+    const size_t fixed = offsetof(rt_error, message);
+    rt_error copy = *ours;
+
+    if (room < sizeof theirs->size)
+        return;
+    room = theirs->size < room ? theirs->size : room;
+    room = room < sizeof copy ? room : sizeof copy;
+    if (room <= sizeof theirs->size)
+        return;
+    if (room > fixed) {
+        copy.message[room - fixed - 1] = '\0';
+        message_clean(copy.message);
+    }
+    memcpy((char *)theirs + sizeof theirs->size, (const char *)&copy + sizeof copy.size, room - sizeof copy.size);
 }
 
 int32_t error_status(int sys_errno)

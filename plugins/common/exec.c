@@ -2,6 +2,7 @@
 #include "error.h"
 #include "ops.h"
 #include "process.h"
+#include "structs.h"
 
 #include <signal.h>
 #include <string.h>
@@ -77,12 +78,12 @@ static struct collector *collector_new(uint64_t max)
 
 static rt_exec_result *collector_finish(struct collector *collector, const rt_exit *exit)
 {
-    collector->pub = (rt_exec_result) { .size = sizeof collector->pub,
-                                        .exit = *exit,
-                                        .stdout_data = collector->out.data,
-                                        .stdout_len = collector->out.len,
-                                        .stderr_data = collector->err.data,
-                                        .stderr_len = collector->err.len };
+    collector->pub = (rt_exec_result){ .size = sizeof collector->pub,
+                                       .exit = *exit,
+                                       .stdout_data = collector->out.data,
+                                       .stdout_len = collector->out.len,
+                                       .stderr_data = collector->err.data,
+                                       .stderr_len = collector->err.len };
     if (collector->out.truncated)
         collector->pub.exit.flags |= RT_RESULT_STDOUT_TRUNCATED;
     if (collector->err.truncated)
@@ -101,16 +102,21 @@ void exec_result_free(rt_exec_result *result)
     free(collector);
 }
 
+static int32_t request_read(struct op *op, const rt_exec_request *req, rt_exec_request *ret)
+{
+    return req && struct_read(ret, sizeof *ret, req)
+               ? RT_OK
+               : op_fail(op, RT_E_INVAL, 0, "no request given, or one without a size");
+}
+
 /* A command from start to end with its streams given to io. *ret_ran: whether exit was filled. */
 static int32_t run_command(struct op *op, const char *id, const rt_exec_request *req, struct process_io *io,
                            rt_exit *ret_exit, bool *ret_ran)
 {
     struct process *process;
-    bool input = req && req->stdin_data;
-    int32_t status = op_check(op);
+    bool input = req->stdin_data;
+    int32_t status = process_new(op, id, req, input ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, &process);
 
-    if (!status)
-        status = process_new(op, id, req, input ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, &process);
     if (status)
         return status;
     if (input) {
@@ -131,14 +137,19 @@ int32_t op_exec(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_c
     rt_exit exit = RT_EXIT_INIT;
     bool ran = false;
     struct op op;
+    rt_exec_request own;
     int32_t status = op_begin(&op, rt, call, "exec");
-    uint64_t max = req && req->max_output_bytes ? req->max_output_bytes : (uint64_t)op.rt->settings->max_output_bytes;
 
-    collector = collector_new(max);
+    if (!status)
+        status = request_read(&op, req, &own);
+    if (status)
+        return op_end(&op, status);
+    collector =
+        collector_new(own.max_output_bytes ? own.max_output_bytes : (uint64_t)op.rt->settings->max_output_bytes);
     if (!collector)
         return op_end(&op, op_fail(&op, RT_E_NOMEM, 0, "a result"));
     io.user = collector;
-    status = run_command(&op, id, req, &io, &exit, &ran);
+    status = run_command(&op, id, &own, &io, &exit, &ran);
     if (collector->out.failed || collector->err.failed)
         status = op_fail(&op, RT_E_NOMEM, 0, "no room for the output");
     if (status == RT_OK || ((status == RT_E_TIMEOUT || status == RT_E_CANCELLED) && ran))
@@ -168,13 +179,17 @@ int32_t op_exec_stream(rt_runtime *rt, const char *id, const rt_exec_request *re
     rt_exit exit = RT_EXIT_INIT;
     bool ran = false;
     struct op op;
+    rt_exec_request own;
     int32_t status = op_begin(&op, rt, call, "exec_stream");
 
-    if (!output)
-        return op_end(&op, op_fail(&op, RT_E_INVAL, 0, "no output callback given"));
-    status = run_command(&op, id, req, &io, &exit, &ran);
+    if (!status && !output)
+        status = op_fail(&op, RT_E_INVAL, 0, "no output callback given");
+    if (!status)
+        status = request_read(&op, req, &own);
+    if (!status)
+        status = run_command(&op, id, &own, &io, &exit, &ran);
     if (ran && ret)
-        *ret = exit;
+        struct_write(ret, &exit, sizeof exit);
     return op_end(&op, status);
 }
 
@@ -185,15 +200,14 @@ int32_t op_process_spawn(rt_runtime *rt, const char *id, const rt_exec_request *
     struct op op;
     int32_t status = op_begin(&op, rt, call, "process_spawn");
 
-    if (!req)
-        return op_end(&op, op_fail(&op, RT_E_INVAL, 0, "no request given"));
-    if (req->stdin_data)
-        return op_end(&op, op_fail(&op, RT_E_INVAL, 0, "stdin_data goes to stdin_fd here"));
-    own = *req;
-    own.timeout_ms = req->timeout_ms ? req->timeout_ms : RT_FOREVER;
-    status = op_check(&op);
     if (!status)
-        status = process_new(&op, id, &own, PROCESS_STDIN_PIPE, &process);
+        status = request_read(&op, req, &own);
+    if (!status && own.stdin_data)
+        status = op_fail(&op, RT_E_INVAL, 0, "stdin_data: what spawn starts is written to through stdin_fd");
+    if (status)
+        return op_end(&op, status);
+    own.timeout_ms = own.timeout_ms ? own.timeout_ms : RT_FOREVER;
+    status = process_new(&op, id, &own, PROCESS_STDIN_PIPE, &process);
     if (status)
         return op_end(&op, status);
     status = process_wait_started(&op, process);
@@ -210,9 +224,10 @@ int32_t op_process_wait(rt_runtime *rt, rt_process *pub, rt_call *call, rt_exit 
     struct op op;
     int32_t status = op_begin(&op, rt, call, "process_wait");
 
-    status = process_run(&op, process, NULL);
+    if (!status)
+        status = process_run(&op, process, NULL);
     if (process->exited && ret)
-        *ret = process->exit;
+        struct_write(ret, &process->exit, sizeof process->exit);
     return op_end(&op, status);
 }
 
@@ -222,6 +237,8 @@ int32_t op_process_signal(rt_runtime *rt, rt_process *pub, int32_t signal_number
     struct op op;
     int32_t status = op_begin(&op, rt, call, "process_signal");
 
+    if (status)
+        return op_end(&op, status);
     if (signal_number < 1 || signal_number > SIGRTMAX)
         status = op_fail(&op, RT_E_INVAL, 0, "signal %d does not exist", signal_number);
     else
@@ -236,6 +253,8 @@ int32_t op_process_resize(rt_runtime *rt, rt_process *pub, uint16_t rows, uint16
     struct op op;
     int32_t status = op_begin(&op, rt, call, "process_resize");
 
+    if (status)
+        return op_end(&op, status);
     if (!process->tty)
         status = op_fail(&op, RT_E_INVAL, 0, "the command has no terminal");
     else if (!rows || !cols)

@@ -42,17 +42,17 @@ static void info_fill(rt_sandbox_info *info, const struct record *record, const 
     const rt_label **pointers = (const rt_label **)(void *)(labels + spec->n_labels);
     char *at = (char *)(pointers + spec->n_labels);
 
-    *info = (rt_sandbox_info) { .size = sizeof *info,
-                                .status = record->status,
-                                .lifetime = spec->lifetime,
-                                .workspace_mode = spec->workspace_mode,
-                                .commit_policy = spec->commit_policy,
-                                .created_ns = record->created_us * 1000,
-                                .started_ns = record->started_us * 1000,
-                                .stopped_ns = record->stopped_us * 1000,
-                                .limits = spec->limits,
-                                .n_labels = spec->n_labels,
-                                .labels = pointers };
+    *info = (rt_sandbox_info){ .size = sizeof *info,
+                               .status = record->status,
+                               .lifetime = spec->lifetime,
+                               .workspace_mode = spec->workspace_mode,
+                               .commit_policy = spec->commit_policy,
+                               .created_ns = record->created_us * 1000,
+                               .started_ns = record->started_us * 1000,
+                               .stopped_ns = record->stopped_us * 1000,
+                               .limits = spec->limits,
+                               .n_labels = spec->n_labels,
+                               .labels = pointers };
     info->id = put(&at, spec->id);
     info->codebase = put(&at, spec->codebase);
     info->codebase_id = put(&at, spec->codebase_id);
@@ -65,7 +65,7 @@ static void info_fill(rt_sandbox_info *info, const struct record *record, const 
     info->mount_point = put(&at, mnt);
     info->last_error = put(&at, record->last_error);
     for (size_t i = 0; i < spec->n_labels; i++) {
-        labels[i] = (rt_label) { .size = sizeof *labels, .key = put(&at, spec->labels[i].key) };
+        labels[i] = (rt_label){ .size = sizeof *labels, .key = put(&at, spec->labels[i].key) };
         labels[i].value = put(&at, spec->labels[i].value);
         pointers[i] = &labels[i];
     }
@@ -124,7 +124,7 @@ int32_t list_from_infos(struct op *op, rt_sandbox_info **infos, size_t n, rt_san
         qsort(block->items, n, sizeof *block->items, info_order);
     }
     block->list =
-        (rt_sandbox_list) { .size = sizeof block->list, .n = n, .items = (const rt_sandbox_info *const *)block->items };
+        (rt_sandbox_list){ .size = sizeof block->list, .n = n, .items = (const rt_sandbox_info *const *)block->items };
     *ret = &block->list;
     return RT_OK;
 }

@@ -3,6 +3,7 @@
 #include "error.h"
 #include "info.h"
 #include "ops.h"
+#include "structs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@ int32_t op_probe(rt_runtime *rt, rt_call *call, rt_probe **ret)
     struct op op;
     int32_t status = op_begin(&op, rt, call, "probe");
 
+    if (status)
+        return op_end(&op, status);
     list = probe_list_new();
     if (!list)
         return op_end(&op, op_fail(&op, RT_E_NOMEM, 0, "the probe's findings"));
@@ -31,7 +34,8 @@ static int32_t check_common(struct op *op, const struct spec *spec)
     if (spec->flags & ~RT_SANDBOX_AUDIT)
         return op_fail(op, RT_E_INVAL, 0, "unknown flags %#x", spec->flags);
     if (spec->max_lifetime_ms || spec->idle_timeout_ms)
-        return op_fail(op, RT_E_UNSUPPORTED, 0, "max_lifetime and idle_timeout are not supported by this runtime");
+        return op_fail(op, RT_E_UNSUPPORTED, 0,
+                       "max_lifetime_ms and idle_timeout_ms are not supported by this runtime");
     return op->rt->backend->check(op->rt->settings, spec, op->err);
 }
 
@@ -71,18 +75,20 @@ int32_t op_create(rt_runtime *rt, const rt_sandbox_spec *spec, rt_call *call, rt
 {
     struct op op;
     int32_t status = op_begin(&op, rt, call, "create");
+    rt_sandbox_spec own;
 
-    status = spec ? create(&op, spec, ret) : op_fail(&op, RT_E_INVAL, 0, "no specification given");
+    if (!status && (!spec || !struct_read(&own, sizeof own, spec)))
+        status = op_fail(&op, RT_E_INVAL, 0, "no spec given, or one without a size");
+    if (!status)
+        status = create(&op, &own, ret);
     return op_end(&op, status);
 }
 
 static int32_t start(struct op *op, const char *id)
 {
     struct locked locked;
-    int32_t status = op_check(op);
+    int32_t status = record_lock(op, id, &locked);
 
-    if (!status)
-        status = record_lock(op, id, &locked);
     if (status)
         return status;
     if (locked.record.status == RT_SANDBOX_RUNNING || locked.record.status == RT_SANDBOX_PAUSED)
@@ -100,17 +106,16 @@ int32_t op_start(rt_runtime *rt, const char *id, rt_call *call)
     struct op op;
     int32_t status = op_begin(&op, rt, call, "start");
 
-    status = start(&op, id);
+    if (!status)
+        status = start(&op, id);
     return op_end(&op, status);
 }
 
 static int32_t stop(struct op *op, const char *id)
 {
     struct locked locked;
-    int32_t status = op_check(op);
+    int32_t status = record_lock(op, id, &locked);
 
-    if (!status)
-        status = record_lock(op, id, &locked);
     if (status)
         return status;
     if (locked.record.status == RT_SANDBOX_PENDING || locked.record.status == RT_SANDBOX_STOPPED) {
@@ -135,7 +140,8 @@ int32_t op_stop(rt_runtime *rt, const char *id, rt_call *call)
     struct op op;
     int32_t status = op_begin(&op, rt, call, "stop");
 
-    status = stop(&op, id);
+    if (!status)
+        status = stop(&op, id);
     return op_end(&op, status);
 }
 
@@ -164,7 +170,6 @@ int32_t op_destroy(rt_runtime *rt, const char *id, rt_call *call)
     struct op op;
     int32_t status = op_begin(&op, rt, call, "destroy");
 
-    status = op_check(&op);
     if (!status)
         status = box_destroy(&op, id);
     return op_end(&op, status);
@@ -176,7 +181,8 @@ int32_t op_get(rt_runtime *rt, const char *id, rt_call *call, rt_sandbox_info **
     struct op op;
     int32_t status = op_begin(&op, rt, call, "get");
 
-    status = record_load(&op, id, &record);
+    if (!status)
+        status = record_load(&op, id, &record);
     if (!status) {
         status = info_from_record(&op, &record, ret);
         record_release(&record);
@@ -211,7 +217,6 @@ static int32_t list(struct op *op, rt_sandbox_list **ret)
     }
     record_ids_free(ids, n);
     if (!status) {
-        error_reset(op->err, op->name);
         status = list_from_infos(op, infos, n_infos, ret);
     } else {
         for (size_t i = 0; i < n_infos; i++)
@@ -226,7 +231,6 @@ int32_t op_list(rt_runtime *rt, rt_call *call, rt_sandbox_list **ret)
     struct op op;
     int32_t status = op_begin(&op, rt, call, "list");
 
-    status = op_check(&op);
     if (!status)
         status = list(&op, ret);
     return op_end(&op, status);

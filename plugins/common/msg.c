@@ -148,7 +148,7 @@ int msg_recv(int sock, void *buf, size_t cap, struct msg *ret)
     ssize_t n;
     int extra = -1, err = 0;
 
-    *ret = (struct msg) { 0 };
+    *ret = (struct msg){ 0 };
     do
         n = recvmsg(sock, &hdr, MSG_CMSG_CLOEXEC);
     while (n < 0 && errno == EINTR);
@@ -193,5 +193,5 @@ void msg_release(struct msg *msg)
         if (msg->fds[i] >= 0)
             close(msg->fds[i]);
     free(msg->heap);
-    *msg = (struct msg) { 0 };
+    *msg = (struct msg){ 0 };
 }

@@ -2,26 +2,49 @@
 
 #include "error.h"
 #include "runtime.h"
+#include "structs.h"
 #include "util.h"
 
 #include <errno.h>
 #include <limits.h>
 
+void op_init(struct op *op, struct runtime *rt, rt_call *call, const char *name)
+{
+    rt_call own;
+
+    *op = (struct op){ .rt = rt, .name = name, .cancel_fd = -1, .own_err = RT_ERROR_INIT, .call = call };
+    op->err = &op->own_err;
+    error_reset(op->err, name);
+    if (!call || !struct_read(&own, sizeof own, call))
+        return;
+    op->deadline_ns = own.deadline_ns;
+    op->cancel_fd = call->size > offsetof(rt_call, cancel_fd) ? own.cancel_fd : -1;
+}
+
+void op_init_quiet(struct op *op, struct runtime *rt)
+{
+    op_init(op, rt, NULL, "internal");
+}
+
+int32_t op_report(struct op *op, int32_t status)
+{
+    if (status == RT_OK)
+        error_reset(op->err, op->name);
+    if (op->call && op->call->size > offsetof(rt_call, error))
+        error_copy(&op->call->error, op->call->size - offsetof(rt_call, error), op->err);
+    return status;
+}
+
 int32_t op_begin(struct op *op, rt_runtime *rt, rt_call *call, const char *name)
 {
-    *op = (struct op) { .rt = (struct runtime *)rt, .name = name, .cancel_fd = -1, .own_err = RT_ERROR_INIT };
-    op->err = call ? &call->error : &op->own_err;
-    if (call) {
-        op->deadline_ns = call->deadline_ns;
-        op->cancel_fd = call->cancel_fd;
-    }
-    error_reset(op->err, name);
+    op_init(op, (struct runtime *)rt, call, name);
     runtime_enter(op->rt);
-    return RT_OK;
+    return op_check(op);
 }
 
 int32_t op_end(struct op *op, int32_t status)
 {
+    status = op_report(op, status);
     runtime_leave(op->rt);
     return status;
 }
@@ -68,8 +91,8 @@ int32_t op_poll(struct op *op, struct pollfd *fds, size_t n, int64_t until_ns, i
 
     for (size_t i = 0; i < n; i++)
         all[i] = fds[i];
-    all[n] = (struct pollfd) { .fd = op->cancel_fd, .events = POLLIN };
-    all[n + 1] = (struct pollfd) { .fd = op->rt->closing_fd, .events = POLLIN };
+    all[n] = (struct pollfd){ .fd = op->cancel_fd, .events = POLLIN };
+    all[n + 1] = (struct pollfd){ .fd = op->rt->closing_fd, .events = POLLIN };
     for (;;) {
         int64_t now = until ? now_ns() : 0, left = until > now ? until - now : 0;
         struct timespec ts = { left / NS_PER_S, left % NS_PER_S };

@@ -14,17 +14,29 @@ struct runtime;
 struct op {
     struct runtime *rt;
     const char *name;    /* static */
-    rt_error *err;       /* never NULL */
+    rt_error *err;       /* never NULL; reaches the caller in op_end() */
     int64_t deadline_ns; /* 0 = none */
     int cancel_fd;       /* -1 = none */
-    rt_error own_err;    /* where err points if the caller gave no rt_call */
+    rt_error own_err;
+    rt_call *call; /* the caller's, or NULL; perhaps shorter than ours */
 };
 
 #define OP_POLL_MAX 6
 
-/* Enters the runtime: from here on its close() waits for op_end(). call may be NULL. Returns RT_OK. */
+/*
+ * Enters the runtime: from here on its close() waits for op_end(), which must follow in any case. call may be NULL.
+ * Returns op_check()'s status.
+ */
 int32_t op_begin(struct op *op, rt_runtime *rt, rt_call *call, const char *name);
-int32_t op_end(struct op *op, int32_t status); /* returns status */
+/* Leaves it and gives the error to the caller. Returns status. */
+int32_t op_end(struct op *op, int32_t status);
+
+/* The two halves of these that need no runtime, for open(). */
+void op_init(struct op *op, struct runtime *rt, rt_call *call, const char *name);
+int32_t op_report(struct op *op, int32_t status);
+
+/* An op for work that nobody called for: no deadline, no cancelling, the error stays here. */
+void op_init_quiet(struct op *op, struct runtime *rt);
 
 /* Sets the error and returns status, so that it can be returned in the same statement. */
 int32_t op_fail(struct op *op, int32_t status, int sys_errno, const char *format, ...)

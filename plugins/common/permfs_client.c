@@ -130,13 +130,13 @@ int32_t permfs_start(struct op *op, const struct record *record, int box_fd, con
     status = daemon_configure(op, record, box_fd, ours, mount_point);
     if (status) {
         struct proc_id id = proc_id_of(pid);
-        struct op quiet = { .rt = op->rt, .cancel_fd = -1, .own_err = RT_ERROR_INIT };
+        struct op quiet;
 
-        quiet.err = &quiet.own_err; /* the cause is what counts, not how the cleaning went */
+        op_init_quiet(&quiet, op->rt); /* the cause is what counts, not how the cleaning went */
         (void)permfs_end(&quiet, &id, ours, box_fd, mount_point);
         return status;
     }
-    *ret = (struct permfs) { .pid = pid, .fd = take_fd(&ours) };
+    *ret = (struct permfs){ .pid = pid, .fd = take_fd(&ours) };
     return RT_OK;
 }
 

@@ -33,7 +33,7 @@ struct probe_list *probe_list_new(void)
 
     if (list)
         list->probe =
-            (rt_probe) { .size = sizeof list->probe, .usable = 1, .backend_version = "", .checks = list->pointers };
+            (rt_probe){ .size = sizeof list->probe, .usable = 1, .backend_version = "", .checks = list->pointers };
     return list;
 }
 
@@ -50,11 +50,11 @@ void probe_list_add(struct probe_list *list, int32_t result, const char *name, c
         list->failed = true;
         return;
     }
-    list->checks[n] = (rt_check) { .size = sizeof *list->checks,
-                                   .result = result,
-                                   .name = keep(list, name),
-                                   .detail = keep(list, detail),
-                                   .remedy = keep(list, remedy) };
+    list->checks[n] = (rt_check){ .size = sizeof *list->checks,
+                                  .result = result,
+                                  .name = keep(list, name),
+                                  .detail = keep(list, detail),
+                                  .remedy = keep(list, remedy) };
     list->pointers[n] = &list->checks[n];
     list->probe.n_checks++;
     if (result == RT_CHECK_FAIL)

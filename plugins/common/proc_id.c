@@ -38,7 +38,7 @@ struct proc_id proc_id_of(pid_t pid)
     struct proc_id id = { .pid = pid };
     char state;
 
-    return pid > 0 && stat_read(pid, &state, &id.start) ? id : (struct proc_id) { 0 };
+    return pid > 0 && stat_read(pid, &state, &id.start) ? id : (struct proc_id){ 0 };
 }
 
 int proc_id_open(const struct proc_id *id)

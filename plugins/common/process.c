@@ -19,10 +19,8 @@ struct pipes {
 
 static int32_t request_check(struct op *op, const rt_exec_request *req)
 {
-    if (!req)
-        return op_fail(op, RT_E_INVAL, 0, "no request given");
     if (!req->shell == !req->argv || (req->argv && !req->argv[0]))
-        return op_fail(op, RT_E_INVAL, 0, "exactly one of shell and argv must be given");
+        return op_fail(op, RT_E_INVAL, 0, "exactly one of shell and argv must be given, and argv not be empty");
     if (req->flags & ~RT_EXEC_TTY)
         return op_fail(op, RT_E_INVAL, 0, "unknown flags %#x", req->flags);
     if (req->timeout_ms < RT_FOREVER || req->timeout_ms > INT64_MAX / (2 * NS_PER_MS))
@@ -181,7 +179,7 @@ int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, e
     process = malloc(sizeof *process);
     if (!process)
         return op_fail(op, RT_E_NOMEM, 0, "a process");
-    *process = (struct process) {
+    *process = (struct process){
         .pub = { .size = sizeof process->pub, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .exit_fd = -1 },
         .conn = -1,
         .master = -1,

@@ -82,7 +82,7 @@ static int32_t refused(struct op *op, struct process *process, const struct agen
     switch (answer->stage) {
     case AGENT_STAGE_EXEC: /* as a shell would have it (X3); the reason is on the command's stderr */
         process->exited = process->gone = true;
-        process->exit.exit_code = err == ENOENT || err == ENOTDIR ? 127 : 126;
+        process->exit.exit_code = err == ENOENT ? 127 : 126;
         return RT_OK;
     case AGENT_STAGE_CWD:
         return op_fail(op, RT_E_INVAL, err, "workdir '%s'", process->cwd);
@@ -295,13 +295,13 @@ static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
     bool ending = run->stage != RUNNING;
 
     /* Once it has exited only AGENT_GONE is of interest, and end of file is no news. */
-    fds[FD_CONN] = (struct pollfd) { .fd = run->process->exited && run->process->cgroup ? -1 : run->process->conn,
-                                     .events = POLLIN };
-    fds[FD_OUT] = (struct pollfd) { .fd = io ? pub->stdout_fd : -1, .events = POLLIN };
-    fds[FD_ERR] = (struct pollfd) { .fd = io ? pub->stderr_fd : -1, .events = POLLIN };
-    fds[FD_IN] = (struct pollfd) { .fd = io && run->io->stdin_data && !ending ? pub->stdin_fd : -1, .events = POLLOUT };
-    fds[FD_TREE] = (struct pollfd) { .fd = ending && run->process->cgroup ? run->process->cgroup->events_fd : -1,
-                                     .events = POLLPRI };
+    fds[FD_CONN] = (struct pollfd){ .fd = run->process->exited && run->process->cgroup ? -1 : run->process->conn,
+                                    .events = POLLIN };
+    fds[FD_OUT] = (struct pollfd){ .fd = io ? pub->stdout_fd : -1, .events = POLLIN };
+    fds[FD_ERR] = (struct pollfd){ .fd = io ? pub->stderr_fd : -1, .events = POLLIN };
+    fds[FD_IN] = (struct pollfd){ .fd = io && run->io->stdin_data && !ending ? pub->stdin_fd : -1, .events = POLLOUT };
+    fds[FD_TREE] = (struct pollfd){ .fd = ending && run->process->cgroup ? run->process->cgroup->events_fd : -1,
+                                    .events = POLLPRI };
 }
 
 static bool is_over(const struct run *run)

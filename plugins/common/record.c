@@ -29,9 +29,9 @@ static struct proc_id proc_get(const cJSON *json, const char *key, bool *ok)
     const cJSON *object = cJSON_GetObjectItemCaseSensitive(json, key);
 
     if (!object)
-        return (struct proc_id) { 0 };
-    return (struct proc_id) { .pid = (pid_t)json_int(object, "pid", 1, INT32_MAX, 0, ok),
-                              .start = (uint64_t)json_int(object, "start", 0, JSON_INT_MAX, 0, ok) };
+        return (struct proc_id){ 0 };
+    return (struct proc_id){ .pid = (pid_t)json_int(object, "pid", 1, INT32_MAX, 0, ok),
+                             .start = (uint64_t)json_int(object, "start", 0, JSON_INT_MAX, 0, ok) };
 }
 
 /* Numbers that are all alike: name, place. */
@@ -114,7 +114,7 @@ static bool record_parse(const char *text, size_t len, const char *id, struct re
 {
     cJSON *json = json_parse_object(text, len);
 
-    *ret = (struct record) { 0 };
+    *ret = (struct record){ 0 };
     if (json && record_get_plain(json, ret))
         ret->json = cJSON_DetachItemFromObjectCaseSensitive(json, "spec");
     cJSON_Delete(json);
@@ -260,7 +260,7 @@ void record_release(struct record *record)
 {
     spec_release(&record->spec);
     cJSON_Delete(record->json);
-    *record = (struct record) { 0 };
+    *record = (struct record){ 0 };
 }
 
 int32_t record_create(struct op *op, cJSON *spec, struct record *ret)

@@ -4,6 +4,7 @@
 #include "box.h"
 #include "error.h"
 #include "json.h"
+#include "structs.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -138,7 +139,7 @@ static int32_t open_state(struct runtime *rt, const char *state_dir, rt_error *e
     int failed;
 
     if (!state_dir || !*state_dir)
-        return error_set(err, RT_E_INVAL, 0, "no state directory given");
+        return error_set(err, RT_E_INVAL, 0, "state_dir: none given");
     failed = make_directories(state_dir);
     if (failed)
         return error_set(err, error_status(-failed), -failed, "make the state directory %s", state_dir);
@@ -203,43 +204,53 @@ static void runtime_free(struct runtime *rt)
     free(rt);
 }
 
-int32_t runtime_open(const struct backend *backend, const rt_open_params *params, rt_call *call, rt_runtime **ret)
+/* The steps of open that can fail; what is made by then is runtime_free()'s. */
+static int32_t open_steps(struct runtime *rt, struct op *op, const rt_open_params *params)
 {
-    rt_error *err = call ? &call->error : NULL;
-    struct runtime *rt;
-    struct op op;
     int32_t status;
 
-    error_reset(err, "open");
-    if (!params || params->size < sizeof *params)
-        return error_set(err, RT_E_ABI, 0, "rt_open_params has %zu bytes, the plugin needs %zu",
-                         params ? params->size : 0, sizeof *params);
+    rt->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (rt->closing_fd < 0)
+        return op_fail(op, error_status(errno), errno, "eventfd");
+    status = op_check(op);
+    if (!status)
+        status = open_config(rt, params->config, op->err);
+    if (!status)
+        status = open_state(rt, params->state_dir, op->err);
+    if (!status)
+        status = open_libexec(rt, params->libexec_dir, op->err);
+    return status;
+}
+
+int32_t runtime_open(const struct backend *backend, const rt_open_params *params, rt_call *call, rt_runtime **ret)
+{
+    rt_open_params own;
+    struct runtime *rt = NULL;
+    struct op op, sweep;
+    int32_t status;
+
+    op_init(&op, NULL, call, "open");
+    if (!params || !struct_read(&own, sizeof own, params))
+        return op_report(&op, op_fail(&op, RT_E_INVAL, 0, "no params given, or some without a size"));
     rt = calloc(1, sizeof *rt);
     if (!rt)
-        return error_set(err, RT_E_NOMEM, 0, "a runtime");
+        return op_report(&op, op_fail(&op, RT_E_NOMEM, 0, "a runtime"));
+    op.rt = rt;
     rt->backend = backend;
     rt->dir_fd = -1;
-    rt->log = params->log;
-    rt->log_user = params->log_user;
+    rt->log = own.log;
+    rt->log_user = own.log_user;
     pthread_mutex_init(&rt->lock, NULL);
     pthread_cond_init(&rt->idle, NULL);
-    rt->closing_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    status = rt->closing_fd < 0 ? error_set(err, error_status(errno), errno, "eventfd") : RT_OK;
-    if (!status)
-        status = open_config(rt, params->config, err);
-    if (!status)
-        status = open_state(rt, params->state_dir, err);
-    if (!status)
-        status = open_libexec(rt, params->libexec_dir, err);
+    status = open_steps(rt, &op, &own);
     if (status) {
         runtime_free(rt);
-        return status;
+        return op_report(&op, status);
     }
-    op_begin(&op, (rt_runtime *)rt, NULL, "open");
-    box_sweep(&op);
-    op_end(&op, RT_OK);
+    op_init_quiet(&sweep, rt);
+    box_sweep(&sweep);
     *ret = (rt_runtime *)rt;
-    return RT_OK;
+    return op_report(&op, RT_OK);
 }
 
 /* ---- close ---- */
@@ -251,10 +262,9 @@ static void close_owned(struct runtime *rt)
         struct op op;
 
         strcpy(id, rt->owned->id);
-        op_begin(&op, (rt_runtime *)rt, NULL, "close");
+        op_init_quiet(&op, rt);
         if (box_destroy(&op, id) && op.err->status != RT_E_SANDBOX_NOT_FOUND)
             runtime_log(rt, RT_LOG_WARN, "closing: %s", op.err->message);
-        op_end(&op, RT_OK);
         runtime_disown(rt, id);
     }
 }
@@ -267,7 +277,7 @@ void runtime_close(rt_runtime *opaque)
 
     if (!rt)
         return;
-    (void)!write(rt->closing_fd, &(uint64_t) { 1 }, sizeof(uint64_t));
+    (void)!write(rt->closing_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     pthread_mutex_lock(&rt->lock);
     while (rt->in_flight)
         pthread_cond_wait(&rt->idle, &rt->lock);

@@ -3,6 +3,7 @@
 #include "error.h"
 #include "json.h"
 #include "permfs/rules.h"
+#include "structs.h"
 #include "util.h"
 
 #include <errno.h>
@@ -11,14 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static const void *at_stride(const void *first, size_t i)
-{
-    size_t stride;
-
-    memcpy(&stride, first, sizeof stride);
-    return (const char *)first + i * stride;
-}
 
 int32_t env_check(const char *const *env, const char *what, rt_error *err)
 {
@@ -80,11 +73,16 @@ int32_t rules_to_json(const rt_rule *rules, size_t n, cJSON *json, rt_error *err
 {
     if (n > SPEC_RULES_MAX)
         return error_set(err, RT_E_INVAL, 0, "%zu rules; at most %d", n, SPEC_RULES_MAX);
+    if (n && !rules)
+        return error_set(err, RT_E_INVAL, 0, "rules: %zu, and none given", n);
     for (size_t i = 0; i < n; i++) {
-        const rt_rule *rule = at_stride(rules, i);
-        int32_t status = rule_check(rule, i, err);
+        rt_rule rule;
+        int32_t status;
         cJSON *item;
 
+        if (!struct_read(&rule, sizeof rule, struct_at(rules, i)))
+            return error_set(err, RT_E_INVAL, 0, "rule %zu: no size", i);
+        status = rule_check(&rule, i, err);
         if (status)
             return status;
         if (!json)
@@ -94,8 +92,8 @@ int32_t rules_to_json(const rt_rule *rules, size_t n, cJSON *json, rt_error *err
             cJSON_Delete(item);
             return error_set(err, RT_E_NOMEM, 0, "rules");
         }
-        if (!json_add_str(item, "pattern", rule->pattern) || !json_add_int(item, "type", rule->type) ||
-            !json_add_int(item, "permission", rule->permission) || !json_add_int(item, "priority", rule->priority))
+        if (!json_add_str(item, "pattern", rule.pattern) || !json_add_int(item, "type", rule.type) ||
+            !json_add_int(item, "permission", rule.permission) || !json_add_int(item, "priority", rule.priority))
             return error_set(err, RT_E_NOMEM, 0, "rules");
     }
     return RT_OK;
@@ -105,14 +103,16 @@ static int32_t labels_to_json(const rt_sandbox_spec *spec, cJSON *json, rt_error
 {
     cJSON *labels = cJSON_AddObjectToObject(json, "labels");
 
+    if (spec->n_labels && !spec->labels)
+        return error_set(err, RT_E_INVAL, 0, "labels: %zu, and none given", spec->n_labels);
     for (size_t i = 0; labels && i < spec->n_labels; i++) {
-        const rt_label *label = at_stride(spec->labels, i);
+        rt_label label;
 
-        if (!label->key || !*label->key)
+        if (!struct_read(&label, sizeof label, struct_at(spec->labels, i)) || !label.key || !*label.key)
             return error_set(err, RT_E_INVAL, 0, "label %zu: no key", i);
-        if (cJSON_GetObjectItemCaseSensitive(labels, label->key))
-            return error_set(err, RT_E_INVAL, 0, "label '%.100s' is given twice", label->key);
-        if (!cJSON_AddStringToObject(labels, label->key, label->value ? label->value : ""))
+        if (cJSON_GetObjectItemCaseSensitive(labels, label.key))
+            return error_set(err, RT_E_INVAL, 0, "label '%.100s' is given twice", label.key);
+        if (!cJSON_AddStringToObject(labels, label.key, label.value ? label.value : ""))
             return error_set(err, RT_E_NOMEM, 0, "labels");
     }
     return labels ? RT_OK : error_set(err, RT_E_NOMEM, 0, "labels");
@@ -172,17 +172,27 @@ static int32_t spec_check(const rt_sandbox_spec *spec, rt_error *err)
         (status = time_check(spec->max_lifetime_ms, false, "max_lifetime_ms", err)) ||
         (status = time_check(spec->idle_timeout_ms, false, "idle_timeout_ms", err)))
         return status;
-    if (spec->limits && spec->limits->memory_bytes >= (uint64_t)JSON_INT_MAX)
-        return error_set(err, RT_E_INVAL, 0, "limits.memory_bytes is out of range");
-    if (spec->limits && spec->limits->cpu_shares && (spec->limits->cpu_shares < 2 || spec->limits->cpu_shares > 262144))
-        return error_set(err, RT_E_INVAL, 0, "limits.cpu_shares: expected 2 to 262144, got %u",
-                         spec->limits->cpu_shares);
+    if (spec->user && !*spec->user)
+        return error_set(err, RT_E_INVAL, 0, "user is empty");
     return RT_OK;
 }
 
-static bool spec_add_plain(cJSON *json, const rt_sandbox_spec *spec, const char *codebase)
+static int32_t limits_read(const rt_sandbox_spec *spec, rt_error *err, rt_limits *ret)
 {
-    const rt_limits none = { .size = sizeof none }, *limits = spec->limits ? spec->limits : &none;
+    *ret = (rt_limits){ .size = sizeof *ret };
+    if (!spec->limits)
+        return RT_OK;
+    if (!struct_read(ret, sizeof *ret, spec->limits))
+        return error_set(err, RT_E_INVAL, 0, "limits: no size");
+    if (ret->memory_bytes >= (uint64_t)JSON_INT_MAX)
+        return error_set(err, RT_E_INVAL, 0, "limits.memory_bytes is out of range");
+    if (ret->cpu_shares && (ret->cpu_shares < 2 || ret->cpu_shares > 262144))
+        return error_set(err, RT_E_INVAL, 0, "limits.cpu_shares: expected 2 to 262144, got %u", ret->cpu_shares);
+    return RT_OK;
+}
+
+static bool spec_add_plain(cJSON *json, const rt_sandbox_spec *spec, const rt_limits *limits, const char *codebase)
+{
     char id[17];
 
     random_name(id, sizeof id - 1);
@@ -205,15 +215,18 @@ int32_t spec_to_json(const rt_sandbox_spec *spec, rt_error *err, cJSON **ret)
 {
     cleanup_free char *codebase = NULL;
     cJSON *json, *rules;
+    rt_limits limits;
     int32_t status = spec_check(spec, err);
 
+    if (!status)
+        status = limits_read(spec, err, &limits);
     if (!status)
         status = codebase_resolve(spec->codebase, err, &codebase);
     if (status)
         return status;
     json = cJSON_CreateObject();
     rules = json ? cJSON_AddArrayToObject(json, "rules") : NULL;
-    if (!rules || !spec_add_plain(json, spec, codebase))
+    if (!rules || !spec_add_plain(json, spec, &limits, codebase))
         status = error_set(err, RT_E_NOMEM, 0, "the specification");
     if (!status)
         status = rules_to_json(spec->rules, spec->n_rules, rules, err);
@@ -261,7 +274,7 @@ static bool labels_from_json(const cJSON *json, struct spec *ret)
         if (!cJSON_IsString(item))
             return false;
         ret->labels[ret->n_labels++] =
-            (rt_label) { .size = sizeof(rt_label), .key = item->string, .value = item->valuestring };
+            (rt_label){ .size = sizeof(rt_label), .key = item->string, .value = item->valuestring };
     }
     return true;
 }
@@ -270,7 +283,7 @@ bool spec_from_json(const cJSON *json, struct spec *ret)
 {
     bool ok = true;
 
-    *ret = (struct spec) {
+    *ret = (struct spec){
         .id = json_str(json, "id", NULL, &ok),
         .codebase = json_str(json, "codebase", NULL, &ok),
         .codebase_id = json_str(json, "codebase_id", "", &ok),
@@ -307,5 +320,5 @@ void spec_release(struct spec *spec)
     free(spec->env);
     free(spec->rules);
     free(spec->labels);
-    *spec = (struct spec) { 0 };
+    *spec = (struct spec){ 0 };
 }

@@ -84,7 +84,7 @@ void wire_put_strv(struct wire_out *w, const char *const *v)
 void wire_out_release(struct wire_out *w)
 {
     free(w->data);
-    *w = (struct wire_out) { 0 };
+    *w = (struct wire_out){ 0 };
 }
 
 static const uint8_t *in_take(struct wire_in *w, size_t n)

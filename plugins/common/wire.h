@@ -33,7 +33,7 @@ struct wire_in {
 
 static inline struct wire_in wire_in_over(const void *data, size_t len)
 {
-    return (struct wire_in) { .data = data, .len = len };
+    return (struct wire_in){ .data = data, .len = len };
 }
 
 uint32_t wire_get_u32(struct wire_in *w);

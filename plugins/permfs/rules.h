@@ -26,7 +26,8 @@ struct rule_state; /* what the rules say at one path; owned by its snapshot */
 /*
  * Checks one pattern, as rules_compile does. Returns NULL if it is well formed, else a static text that says why not:
  * empty, a component ".." or ".", an empty component ("a//b"), an unclosed `[`, a range that runs backwards, a
- * trailing `\`, longer than RULE_PATTERN_MAX.
+ * trailing `\`, a character class such as `[[:alpha:]]` (it would silently mean something else), longer than
+ * RULE_PATTERN_MAX.
  */
 const char *rules_check_pattern(const char *pattern);
 #define RULE_PATTERN_MAX 4096
@@ -34,6 +35,8 @@ const char *rules_check_pattern(const char *pattern);
 /*
  * Compiles rules; the later of two otherwise equal ones wins, so their order counts. Patterns are copied.
  * ret_bad  on EINVAL the index of the rule that is malformed     ret_why  on EINVAL a static text saying why
+ * W3's literal prefix is all bytes before the first wildcard, slashes but the leading one included; `**` and `[...]`
+ * are wildcards.
  * Returns 0 with *ret owned by the caller (rules_unref), -EINVAL, or -ENOMEM.
  */
 int rules_compile(const struct rule_source *src, size_t n, struct rules **ret, size_t *ret_bad, const char **ret_why);
@@ -46,7 +49,8 @@ const struct rule_state *rules_root(struct rules *rules);
 /*
  * The state of the entry `name` (len bytes, no slash, no NUL) of the directory whose state is `parent`. The same
  * arguments give the same pointer. Thread-safe, and concurrent calls do not wait for each other on a state that is
- * known already. Returns NULL if memory runs out: deny then.
+ * known already. Returns NULL if memory runs out, if the snapshot has grown by 256 MiB of states (which takes rules
+ * that are hostile themselves), or if parent is no directory: deny then.
  */
 const struct rule_state *rules_child(struct rules *rules, const struct rule_state *parent, const char *name, size_t len,
                                      bool is_dir);

@@ -26,7 +26,7 @@ Test(util, L2_ids)
     cr_expect(!id_valid(longest));
     cr_expect(id_valid("a"));
     cr_expect(id_valid("0.A_b-c"));
-    for (const char **bad = (const char *[]) { "", "-a", ".a", "_a", "a/b", "a b", "a\n", "\xc3\xa4", "a\"", NULL };
+    for (const char **bad = (const char *[]){ "", "-a", ".a", "_a", "a/b", "a b", "a\n", "\xc3\xa4", "a\"", NULL };
          *bad; bad++)
         cr_expect(!id_valid(*bad), "'%s'", *bad);
 }
@@ -51,23 +51,23 @@ static void expect_env(const char *const *sandbox, const char *const *request, c
 
 Test(env, X5_default_alone)
 {
-    expect_env(NULL, NULL, (const char *[]) { PATH_DEFAULT, "HOME=/tmp", "LANG=C.UTF-8", NULL });
+    expect_env(NULL, NULL, (const char *[]){ PATH_DEFAULT, "HOME=/tmp", "LANG=C.UTF-8", NULL });
 }
 
 Test(env, X5_later_wins_and_a_prefix_is_no_name)
 {
-    expect_env((const char *[]) { "A=1", "HOME=/h", "PATHS=x", NULL }, (const char *[]) { "A=2", "AB=", "A=3=4", NULL },
-               (const char *[]) { PATH_DEFAULT, "HOME=/h", "LANG=C.UTF-8", "A=3=4", "PATHS=x", "AB=", NULL });
+    expect_env((const char *[]){ "A=1", "HOME=/h", "PATHS=x", NULL }, (const char *[]){ "A=2", "AB=", "A=3=4", NULL },
+               (const char *[]){ PATH_DEFAULT, "HOME=/h", "LANG=C.UTF-8", "A=3=4", "PATHS=x", "AB=", NULL });
 }
 
 Test(env, entries_without_a_name_are_refused)
 {
     rt_error err = RT_ERROR_INIT;
 
-    cr_expect_eq(env_check((const char *[]) { "A=1", "B", NULL }, "env", &err), RT_E_INVAL);
+    cr_expect_eq(env_check((const char *[]){ "A=1", "B", NULL }, "env", &err), RT_E_INVAL);
     cr_expect_not_null(strstr(err.message, "'B'"));
-    cr_expect_eq(env_check((const char *[]) { "=1", NULL }, "env", &err), RT_E_INVAL);
-    cr_expect_eq(env_check((const char *[]) { "A=", NULL }, "env", &err), RT_OK);
+    cr_expect_eq(env_check((const char *[]){ "=1", NULL }, "env", &err), RT_E_INVAL);
+    cr_expect_eq(env_check((const char *[]){ "A=", NULL }, "env", &err), RT_OK);
     cr_expect_eq(env_check(NULL, "env", &err), RT_OK);
 }
 
@@ -143,7 +143,7 @@ Test(config, durations)
 
 Test(json, B3_only_one_whole_object_is_accepted)
 {
-    for (const char **bad = (const char *[]) { "", "[]", "1", "{", "{}x", "{} {}", "{\"a\":}", "null", NULL }; *bad;
+    for (const char **bad = (const char *[]){ "", "[]", "1", "{", "{}x", "{} {}", "{\"a\":}", "null", NULL }; *bad;
          bad++)
         cr_expect_null(json_parse_object(*bad, strlen(*bad)), "'%s'", *bad);
 }
@@ -326,11 +326,24 @@ Test(error, is_one_line_and_names_the_errno)
     cr_expect_eq(err.sys_errno, ENOENT);
 }
 
-Test(error, writes_nothing_into_a_struct_that_is_too_short)
+Test(error, gives_a_caller_no_more_than_it_has_room_for)
 {
-    rt_error err = RT_ERROR_INIT;
+    rt_error ours = RT_ERROR_INIT, theirs;
 
-    err.size = 16;
-    cr_expect_eq(error_set(&err, RT_E_IO, 0, "x"), RT_E_IO);
-    cr_expect_str_eq(err.message, "");
+    error_reset(&ours, "start");
+    error_set(&ours, RT_E_IO, EIO, "a message that is longer than sixteen bytes");
+    for (size_t room = 0; room <= sizeof theirs; room++) {
+        memset(&theirs, 0x5a, sizeof theirs);
+        theirs.size = sizeof theirs;
+        error_copy(&theirs, room, &ours);
+        for (size_t i = room < sizeof theirs.size ? sizeof theirs.size : room; i < sizeof theirs; i++)
+            cr_assert(((unsigned char *)&theirs)[i] == 0x5a, "room %zu: byte %zu was written", room, i);
+        if (room > offsetof(rt_error, message))
+            cr_assert_lt(strlen(theirs.message), room - offsetof(rt_error, message));
+    }
+    cr_expect_eq(theirs.status, RT_E_IO);
+    cr_expect_str_eq(theirs.message, ours.message);
+    theirs.size = 4; /* no size at all */
+    error_copy(&theirs, sizeof theirs, &ours);
+    cr_expect_eq(theirs.size, 4u);
 }

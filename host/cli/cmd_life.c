@@ -1,0 +1,255 @@
+/* create, start, stop, destroy: the life of sandboxes that stay. */
+#include "box.h"
+#include "json.h"
+#include "signals.h"
+#include "table.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- create ---------------------------------------------------------------------------------------------------- */
+
+struct create_args {
+    struct open_args open;
+    struct json_args json;
+    struct env_args env;
+    struct sandbox_args sandbox;
+    bool starts;
+};
+
+enum { KEY_START = 0x200 };
+
+static const struct argp_option create_options[] = {
+    { "start", KEY_START, NULL, 0, "Start it too", 60 },
+    { 0 },
+};
+
+static error_t create_parse(int key, char *arg, struct argp_state *state)
+{
+    struct create_args *args = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->open;
+        state->child_inputs[1] = &args->json;
+        state->child_inputs[2] = &args->env;
+        state->child_inputs[3] = &args->sandbox;
+        return 0;
+    case KEY_START:
+        args->starts = true;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "'%s' is too much: create takes options only", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child create_children[] = {
+    { &open_argp, 0, NULL, 0 },
+    { &json_argp, 0, NULL, 0 },
+    { &env_argp, 0, NULL, 0 },
+    { &sandbox_argp, 0, NULL, 0 },
+    { 0 },
+};
+
+static const struct argp create_argp = {
+    .options = create_options,
+    .parser = create_parse,
+    .doc = "Makes a sandbox that stays until it is destroyed, and prints its id.",
+    .children = create_children,
+};
+
+static int id_print(const char *id, bool json)
+{
+    cJSON *object;
+
+    if (!json) {
+        text_print(id);
+        putchar('\n');
+        return report_finish(EXIT_OK);
+    }
+    object = cJSON_CreateObject();
+    if (object && json_add_text(object, "id", id))
+        return json_print(object);
+    cJSON_Delete(object);
+    return json_print(NULL);
+}
+
+/* A sandbox that was to be started and could not be is not left behind. */
+static int sandbox_make(struct host *host, const struct create_args *args, int signal_fd)
+{
+    rt_sandbox_info *info;
+    int32_t status = RT_OK;
+    int code;
+
+    if (!box_create(host, &args->sandbox, &args->env, RT_LIFETIME_PERSISTENT, &info))
+        return EXIT_OURS;
+    host->call.cancel_fd = signal_fd;
+    if (args->starts)
+        status = host->sb->ops->start(host->sb->rt, info->id, &host->call);
+    if (status) {
+        code = box_fail(host, status, signal_fd);
+        box_destroy(host, info->id);
+    } else {
+        code = id_print(info->id, args->json.json);
+    }
+    host->sb->ops->sandbox_info_free(info);
+    return code;
+}
+
+int cmd_create(int argc, char **argv)
+{
+    struct create_args args = { 0 };
+    struct host host = HOST_INIT;
+    int signal_fd, code = EXIT_OURS;
+
+    args_parse(&create_argp, argc, argv, &args);
+    signal_fd = signals_open();
+    if (signal_fd < 0)
+        return report_error("watch signals: %s", strerror(errno));
+    if (host_open(&host, &args.open))
+        code = sandbox_make(&host, &args, signal_fd);
+    host_close(&host);
+    strv_release(&args.env.env);
+    sandbox_args_release(&args.sandbox);
+    (void)close(signal_fd);
+    return code;
+}
+
+/* ---- start, stop, destroy: one op on each id ------------------------------------------------------------------- */
+
+struct ids_args {
+    struct open_args open;
+    struct json_args json;
+    struct strv ids;
+};
+
+static error_t ids_parse(int key, char *arg, struct argp_state *state)
+{
+    struct ids_args *args = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->open;
+        state->child_inputs[1] = &args->json;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (!strv_add(&args->ids, arg))
+            argp_failure(state, EXIT_OURS, 0, "out of memory");
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "no sandbox is given");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child ids_children[] = {
+    { &open_argp, 0, NULL, 0 },
+    { &json_argp, 0, NULL, 0 },
+    { 0 },
+};
+
+typedef int32_t id_op(rt_runtime *rt, const char *id, rt_call *call);
+
+/* Prints the ids that it worked for; goes on after one that it did not. */
+static int ids_do(struct host *host, const struct ids_args *args, id_op *op, int signal_fd)
+{
+    cJSON *done = cJSON_CreateArray();
+    int code = EXIT_OK, printed;
+
+    host->call.cancel_fd = signal_fd;
+    for (size_t i = 0; done && i < args->ids.n && code <= EXIT_OURS; i++) {
+        const char *id = args->ids.items[i];
+        int32_t status = op(host->sb->rt, id, &host->call);
+
+        if (status) {
+            code = box_fail(host, status, signal_fd);
+        } else if (!args->json.json) {
+            text_print(id);
+            putchar('\n');
+        } else if (!json_append_text(done, id)) {
+            code = report_error("out of memory");
+        }
+    }
+    if (done && !args->json.json) {
+        cJSON_Delete(done);
+        return report_finish(code);
+    }
+    printed = json_print(done);
+    return code ? code : printed;
+}
+
+static int ids_command(const struct argp *argp, int argc, char **argv, id_op *(*pick)(const rt_ops *ops))
+{
+    struct ids_args args = { 0 };
+    struct host host = HOST_INIT;
+    int signal_fd, code = EXIT_OURS;
+
+    args_parse(argp, argc, argv, &args);
+    signal_fd = signals_open();
+    if (signal_fd < 0)
+        return report_error("watch signals: %s", strerror(errno));
+    if (host_open(&host, &args.open))
+        code = ids_do(&host, &args, pick(host.sb->ops), signal_fd);
+    host_close(&host);
+    strv_release(&args.ids);
+    (void)close(signal_fd);
+    return code;
+}
+
+static id_op *pick_start(const rt_ops *ops)
+{
+    return ops->start;
+}
+
+static id_op *pick_stop(const rt_ops *ops)
+{
+    return ops->stop;
+}
+
+static id_op *pick_destroy(const rt_ops *ops)
+{
+    return ops->destroy;
+}
+
+int cmd_start(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .parser = ids_parse,
+        .args_doc = "ID...",
+        .doc = "Starts sandboxes that are pending, stopped or in error.",
+        .children = ids_children,
+    };
+
+    return ids_command(&argp, argc, argv, pick_start);
+}
+
+int cmd_stop(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .parser = ids_parse,
+        .args_doc = "ID...",
+        .doc = "Ends all that runs in sandboxes; the sandboxes stay and can be started again.",
+        .children = ids_children,
+    };
+
+    return ids_command(&argp, argc, argv, pick_stop);
+}
+
+int cmd_destroy(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .parser = ids_parse,
+        .args_doc = "ID...",
+        .doc = "Ends sandboxes and removes all that is kept of them. The workspace's directory stays.",
+        .children = ids_children,
+    };
+
+    return ids_command(&argp, argc, argv, pick_destroy);
+}

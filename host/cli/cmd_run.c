@@ -1,0 +1,192 @@
+/* run and exec: commands, their streams and exit codes. */
+#include "box.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+struct run_args {
+    struct open_args open;
+    struct env_args env;
+    struct sandbox_args sandbox;
+    struct exec_args exec;
+    const char *id;    /* exec: the sandbox */
+    char *const *argv; /* the command, ended by NULL; NULL = none was given */
+};
+
+enum { KEY_RM = 0x200 };
+
+/* The first word that is no option begins the command: all that follows is the command's own. */
+static void command_take(struct run_args *args, struct argp_state *state)
+{
+    args->argv = state->argv + state->next - 1;
+    state->next = state->argc;
+}
+
+static void command_check(const struct run_args *args, struct argp_state *state)
+{
+    if (!args->argv && !args->exec.shell)
+        argp_error(state, "no command is given");
+    if (args->argv && args->exec.shell)
+        argp_error(state, "a command and --shell exclude each other");
+}
+
+/* ---- run ------------------------------------------------------------------------------------------------------- */
+
+static const struct argp_option run_options[] = {
+    { "rm", KEY_RM, NULL, 0, "Remove the sandbox afterwards: always so, accepted for habit's sake", 60 },
+    { 0 },
+};
+
+static error_t run_parse(int key, char *arg, struct argp_state *state)
+{
+    struct run_args *args = state->input;
+
+    (void)arg;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->open;
+        state->child_inputs[1] = &args->env;
+        state->child_inputs[2] = &args->sandbox;
+        state->child_inputs[3] = &args->exec;
+        return 0;
+    case KEY_RM:
+        return 0;
+    case ARGP_KEY_ARG:
+        command_take(args, state);
+        return 0;
+    case ARGP_KEY_END:
+        command_check(args, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child run_children[] = {
+    { &open_argp, 0, NULL, 0 },
+    { &env_argp, 0, NULL, 0 },
+    { &sandbox_argp, 0, NULL, 0 },
+    { &exec_argp, 0, NULL, 0 },
+    { 0 },
+};
+
+static const struct argp run_argp = {
+    .options = run_options,
+    .parser = run_parse,
+    .args_doc = "[--] COMMAND [ARG...]",
+    .doc = "Runs a command in a sandbox of its own, which is gone afterwards.\v"
+           "Exit status: the command's own; 124 if it timed out, 125 if Stockade failed, 126 if the command cannot be "
+           "executed, 127 if it was not found, 128+N if signal N ended it.",
+    .children = run_children,
+};
+
+static int sandbox_run(struct host *host, const struct run_args *args, const char *id, int signal_fd)
+{
+    int32_t status;
+
+    host->call.cancel_fd = signal_fd;
+    status = host->sb->ops->start(host->sb->rt, id, &host->call);
+    if (status)
+        return box_fail(host, status, signal_fd);
+    return box_exec(host, id, &args->exec, NULL, args->argv, signal_fd);
+}
+
+static int run_all(const struct run_args *args, int signal_fd)
+{
+    struct host host = HOST_INIT;
+    rt_sandbox_info *info;
+    int code = EXIT_OURS;
+
+    if (host_open(&host, &args->open) && box_create(&host, &args->sandbox, &args->env, RT_LIFETIME_HOST, &info)) {
+        code = sandbox_run(&host, args, info->id, signal_fd);
+        if (!box_destroy(&host, info->id))
+            code = EXIT_OURS;
+        host.sb->ops->sandbox_info_free(info);
+    }
+    host_close(&host);
+    return code;
+}
+
+static void run_args_release(struct run_args *args)
+{
+    strv_release(&args->env.env);
+    sandbox_args_release(&args->sandbox);
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run_args args = { 0 };
+    int signal_fd, code;
+
+    args_parse(&run_argp, argc, argv, &args);
+    signal_fd = signals_open();
+    if (signal_fd < 0)
+        return report_error("watch signals: %s", strerror(errno));
+    code = run_all(&args, signal_fd);
+    run_args_release(&args);
+    (void)close(signal_fd);
+    return code;
+}
+
+/* ---- exec ------------------------------------------------------------------------------------------------------ */
+
+static error_t exec_parse(int key, char *arg, struct argp_state *state)
+{
+    struct run_args *args = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->open;
+        state->child_inputs[1] = &args->env;
+        state->child_inputs[2] = &args->exec;
+        return 0;
+    case ARGP_KEY_ARG:
+        if (!args->id)
+            args->id = arg;
+        else
+            command_take(args, state);
+        return 0;
+    case ARGP_KEY_END:
+        if (!args->id)
+            argp_error(state, "no sandbox is given");
+        command_check(args, state);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child exec_children[] = {
+    { &open_argp, 0, NULL, 0 },
+    { &env_argp, 0, NULL, 0 },
+    { &exec_argp, 0, NULL, 0 },
+    { 0 },
+};
+
+static const struct argp exec_command_argp = {
+    .parser = exec_parse,
+    .args_doc = "ID [--] COMMAND [ARG...]",
+    .doc = "Runs a command in a running sandbox.\v"
+           "Exit status: as that of stockade run.",
+    .children = exec_children,
+};
+
+int cmd_exec(int argc, char **argv)
+{
+    struct host host = HOST_INIT;
+    struct run_args args = { 0 };
+    int signal_fd, code = EXIT_OURS;
+
+    args_parse(&exec_command_argp, argc, argv, &args);
+    signal_fd = signals_open();
+    if (signal_fd < 0)
+        return report_error("watch signals: %s", strerror(errno));
+    if (host_open(&host, &args.open))
+        code = box_exec(&host, args.id, &args.exec, &args.env, args.argv, signal_fd);
+    host_close(&host);
+    run_args_release(&args);
+    (void)close(signal_fd);
+    return code;
+}

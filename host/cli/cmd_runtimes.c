@@ -1,0 +1,177 @@
+/* runtimes: what lies along the search path. */
+#include "args.h"
+#include "json.h"
+#include "table.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    uint64_t bit;
+    const char *name;
+} capabilities[] = {
+    { RT_CAP_STREAM, "stream" },
+    { RT_CAP_SESSION, "session" },
+    { RT_CAP_PROCESS, "process" },
+    { RT_CAP_TTY, "tty" },
+    { RT_CAP_RULES_UPDATE, "rules_update" },
+    { RT_CAP_DELTA, "delta" },
+    { RT_CAP_PAUSE, "pause" },
+    { RT_CAP_STATS, "stats" },
+    { RT_CAP_IMAGE, "image" },
+    { RT_CAP_NETWORK_HOST, "network_host" },
+    { RT_CAP_NETWORK_BRIDGE, "network_bridge" },
+    { RT_CAP_LIMIT_MEMORY, "limit_memory" },
+    { RT_CAP_LIMIT_CPU, "limit_cpu" },
+    { RT_CAP_LIMIT_PIDS, "limit_pids" },
+    { RT_CAP_EXEC_USER, "exec_user" },
+    { RT_CAP_ROOTLESS, "rootless" },
+    { RT_CAP_AUDIT, "audit" },
+    { RT_CAP_TTL, "ttl" },
+};
+
+struct runtimes_args {
+    struct open_args open;
+    struct json_args json;
+};
+
+static error_t runtimes_parse(int key, char *arg, struct argp_state *state)
+{
+    struct runtimes_args *args = state->input;
+
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &args->open;
+        state->child_inputs[1] = &args->json;
+        return 0;
+    case ARGP_KEY_ARG:
+        argp_error(state, "'%s' is too much: runtimes takes options only", arg);
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp_child children[] = {
+    { &open_argp, 0, NULL, 0 },
+    { &json_argp, 0, NULL, 0 },
+    { 0 },
+};
+
+static const struct argp argp = {
+    .parser = runtimes_parse,
+    .doc = "Lists the runtime plugins along the search path, those that cannot be loaded with the reason.",
+    .children = children,
+};
+
+static bool plugin_add_json(cJSON *item, const rt_plugin *info)
+{
+    char abi[24];
+    cJSON *list;
+
+    snprintf(abi, sizeof abi, "%u.%u", info->abi_major, info->abi_minor);
+    list = cJSON_AddArrayToObject(item, "capabilities");
+    for (size_t i = 0; list && i < sizeof capabilities / sizeof *capabilities; i++)
+        if ((info->capabilities & capabilities[i].bit) && !json_append_text(list, capabilities[i].name))
+            list = NULL;
+    return list && json_add_text(item, "version", info->version) && json_add_text(item, "abi", abi) &&
+           json_add_text(item, "summary", info->summary);
+}
+
+/* NULL if memory runs out. */
+static cJSON *found_json(const stockade_found *found)
+{
+    cJSON *item = cJSON_CreateObject();
+    bool fits = item && json_add_text(item, "name", found->name) && json_add_text(item, "file", found->file) &&
+                json_add_text(item, "error", found->plugin ? NULL : found->error.message);
+
+    if (fits && (!found->plugin || plugin_add_json(item, found->plugin->info)))
+        return item;
+    cJSON_Delete(item);
+    return NULL;
+}
+
+static int found_print_json(const stockade_found_list *list)
+{
+    cJSON *array = cJSON_CreateArray();
+
+    for (size_t i = 0; array && i < list->n; i++) {
+        cJSON *item = found_json(&list->items[i]);
+
+        if (!item || !cJSON_AddItemToArray(array, item)) {
+            cJSON_Delete(item);
+            cJSON_Delete(array);
+            array = NULL;
+        }
+    }
+    return json_print(array);
+}
+
+static void capabilities_print(uint64_t bits)
+{
+    const char *before = "    can: ";
+
+    for (size_t i = 0; i < sizeof capabilities / sizeof *capabilities; i++) {
+        if (!(bits & capabilities[i].bit))
+            continue;
+        printf("%s%s", before, capabilities[i].name);
+        before = ", ";
+    }
+    if (bits)
+        putchar('\n');
+}
+
+static void found_print(const stockade_found *found)
+{
+    const rt_plugin *info = found->plugin ? found->plugin->info : NULL;
+
+    text_print(found->name);
+    if (!info) {
+        printf("  cannot be loaded\n    ");
+        text_print(found->error.message);
+        putchar('\n');
+        return;
+    }
+    printf("  ");
+    text_print(info->version);
+    printf("  ABI %u.%u  ", info->abi_major, info->abi_minor);
+    text_print(info->summary);
+    printf("\n    file: ");
+    text_print(found->file);
+    putchar('\n');
+    capabilities_print(info->capabilities);
+}
+
+static int found_show(const struct host *host, bool json)
+{
+    rt_error err = RT_ERROR_INIT;
+    stockade_found_list *list;
+    int code = EXIT_OK;
+
+    if (stockade_plugin_find_all(host->config, &err, &list))
+        return report_error("%s", err.message);
+    if (json) {
+        code = found_print_json(list);
+    } else {
+        for (size_t i = 0; i < list->n; i++)
+            found_print(&list->items[i]);
+        if (!list->n)
+            report_note("no plugin was found; STOCKADE_PLUGIN_PATH or plugin_path in the config says where to look");
+        code = report_finish(code);
+    }
+    stockade_found_list_free(list);
+    return code;
+}
+
+int cmd_runtimes(int argc, char **argv)
+{
+    struct runtimes_args args = { 0 };
+    struct host host = HOST_INIT;
+    int code = EXIT_OURS;
+
+    args_parse(&argp, argc, argv, &args);
+    if (host_load_config(&host, &args.open))
+        code = found_show(&host, args.json.json);
+    host_close(&host);
+    return code;
+}

@@ -1,0 +1,21 @@
+/* JSON to print. cJSON takes what strings it is given; these make them valid whatever bytes they hold. */
+#ifndef STOCKADE_CLI_JSON_H
+#define STOCKADE_CLI_JSON_H
+
+#include "cli.h"
+
+#include <cjson/cJSON.h>
+
+/* Adds text, each byte that is no part of valid UTF-8 replaced by U+FFFD. NULL adds null. */
+bool json_add_text(cJSON *object, const char *key, const char *text);
+bool json_append_text(cJSON *array, const char *text);
+
+/* Prints a value and a newline; takes it over. NULL, as from a cJSON function that failed, is out of memory. */
+int json_print(cJSON *json);
+
+/* All about a sandbox. NULL if memory runs out. */
+cJSON *json_sandbox(const rt_sandbox_info *info);
+
+const char *sandbox_status_name(int32_t status);
+
+#endif

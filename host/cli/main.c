@@ -1,0 +1,75 @@
+/* The `stockade` command. */
+#include "cli.h"
+
+#include <argp.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+const char *argp_program_version = "stockade " STOCKADE_VERSION;
+
+static const struct subcommand subcommands[] = {
+    { "run", "Run a command in a sandbox that ends with it", cmd_run },
+    { "create", "Make a sandbox that stays", cmd_create },
+    { "start", "Start sandboxes", cmd_start },
+    { "exec", "Run a command in a running sandbox", cmd_exec },
+    { "stop", "Stop sandboxes, keeping them", cmd_stop },
+    { "destroy", "End and remove sandboxes", cmd_destroy },
+    { "ls", "List sandboxes", cmd_ls },
+    { "inspect", "Show all about sandboxes, as JSON", cmd_inspect },
+    { "runtimes", "List the runtime plugins that are found", cmd_runtimes },
+    { "doctor", "Say whether each runtime works here, and if not, what to do", cmd_doctor },
+    { "config", "Show or check the config", cmd_config },
+};
+
+static void usage_print(FILE *stream)
+{
+    fprintf(stream, "Usage: stockade SUBCOMMAND [OPTION...]\n"
+                    "Runs untrusted commands against a real directory, in an isolation of your choice.\n\n");
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++)
+        fprintf(stream, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+    fprintf(stream, "\nstockade SUBCOMMAND --help tells more; stockade --version gives the version.\n");
+}
+
+static int subcommand_run(const struct subcommand *subcommand, int argc, char **argv)
+{
+    char name[32];
+
+    /* What argp calls the program in its messages and its help. */
+    snprintf(name, sizeof name, "stockade %s", subcommand->name);
+    argv[0] = name;
+    report_as(subcommand->name);
+    return subcommand->run(argc, argv);
+}
+
+/* What is opened later must not end up where a closed stdin, stdout or stderr was. */
+static void streams_fill(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 1 ? argv[1] : "--help";
+
+    streams_fill();
+    if (!strcmp(name, "-h") || !strcmp(name, "--help") || !strcmp(name, "help")) {
+        usage_print(argc > 1 ? stdout : stderr);
+        return argc > 1 ? report_finish(EXIT_OK) : EXIT_OURS;
+    }
+    if (!strcmp(name, "-V") || !strcmp(name, "--version")) {
+        puts(argp_program_version);
+        return report_finish(EXIT_OK);
+    }
+    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++)
+        if (!strcmp(name, subcommands[i].name))
+            return subcommand_run(&subcommands[i], argc - 1, argv + 1);
+    return report_error("'%s' is no subcommand; see stockade --help", name);
+}

@@ -1,0 +1,63 @@
+#include "table.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void text_tame(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 0x7F)
+            *text = '?';
+}
+
+void text_print(const char *text)
+{
+    for (; *text; text++)
+        putchar((unsigned char)*text < ' ' || *text == 0x7F ? '?' : *text);
+}
+
+bool table_add(struct table *table, const char *const *row)
+{
+    char **cells = reallocarray(table->cells, table->n + table->columns, sizeof *cells);
+
+    if (!cells)
+        return false;
+    table->cells = cells;
+    for (size_t i = 0; i < table->columns; i++) {
+        char *copy = strdup(row[i]);
+
+        if (!copy)
+            return false;
+        text_tame(copy);
+        cells[table->n++] = copy;
+    }
+    return true;
+}
+
+void table_print(const struct table *table)
+{
+    size_t widths[TABLE_COLUMNS_MAX] = { 0 };
+
+    for (size_t i = 0; i < table->n; i++) {
+        size_t len = strlen(table->cells[i]), *width = &widths[i % table->columns];
+
+        *width = len > *width ? len : *width;
+    }
+    for (size_t i = 0; i < table->n; i++) {
+        size_t column = i % table->columns;
+
+        if (column + 1 == table->columns)
+            printf("%s\n", table->cells[i]);
+        else
+            printf("%-*s  ", (int)widths[column], table->cells[i]);
+    }
+}
+
+void table_release(struct table *table)
+{
+    for (size_t i = 0; i < table->n; i++)
+        free(table->cells[i]);
+    free(table->cells);
+    *table = (struct table) { 0 };
+}

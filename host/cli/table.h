@@ -1,0 +1,24 @@
+/* Text in columns, for people. */
+#ifndef STOCKADE_CLI_TABLE_H
+#define STOCKADE_CLI_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#define TABLE_COLUMNS_MAX 6
+
+struct table {
+    size_t columns;
+    size_t n; /* of cells */
+    char **cells;
+};
+
+/* Adds a row of `columns` texts, copied, control characters shown as '?'. false if memory runs out. */
+bool table_add(struct table *table, const char *const *row);
+void table_print(const struct table *table); /* to stdout */
+void table_release(struct table *table);
+
+/* Prints a text to stdout, control characters shown as '?': a name must not be able to steer a terminal. */
+void text_print(const char *text);
+
+#endif

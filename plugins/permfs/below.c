@@ -1,0 +1,50 @@
+#include "below.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+bool below_name_ok(const char *name)
+{
+    if (!*name || strchr(name, '/'))
+        return false;
+    return strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+}
+
+int below_open(int dir, const char *name, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
+        .mode = flags & O_CREAT ? mode : 0,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    long fd;
+
+    if (!(flags & O_PATH)) /* openat2 refuses flags that O_PATH makes meaningless */
+        how.flags |= O_NONBLOCK | O_NOCTTY;
+    do
+        fd = syscall(SYS_openat2, dir, name, &how, sizeof how);
+    while (fd < 0 && errno == EINTR);
+    return fd < 0 ? -errno : (int)fd;
+}
+
+int below_stat(int dir, const char *name, struct stat *ret)
+{
+    return fstatat(dir, name, ret, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) < 0 ? -errno : 0;
+}
+
+bool below_same(const struct stat *st, dev_t dev, ino_t ino, mode_t kind)
+{
+    return st->st_dev == dev && st->st_ino == ino && (st->st_mode & S_IFMT) == kind;
+}
+
+const char *below_fd_path(int fd, char *room)
+{
+    snprintf(room, BELOW_FD_PATH_MAX, "/proc/self/fd/%d", fd);
+    return room;
+}

@@ -1,0 +1,25 @@
+/*
+ * The only ways into the codebase (contract W8): one name in one directory fd, never through a symlink, never by a
+ * path. All return 0 or a new close-on-exec fd on success, -errno on failure.
+ */
+#ifndef STOCKADE_PERMFS_BELOW_H
+#define STOCKADE_PERMFS_BELOW_H
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#define BELOW_FD_PATH_MAX 32 /* room for below_fd_path */
+
+/* One path component that names an entry: not empty, not "." or "..", without a slash. */
+bool below_name_ok(const char *name);
+/*
+ * Opens `name` in the directory `dir`; O_NOFOLLOW, O_NONBLOCK (a fifo must not hang the daemon), O_NOCTTY and
+ * O_CLOEXEC are added. "." opens the directory itself. mode matters with O_CREAT alone.
+ */
+int below_open(int dir, const char *name, int flags, mode_t mode);
+int below_stat(int dir, const char *name, struct stat *ret); /* never follows; "" is the directory itself */
+bool below_same(const struct stat *st, dev_t dev, ino_t ino, mode_t kind);
+/* A path to an open fd, O_PATH or not, for the calls that take neither an fd of that kind nor AT_EMPTY_PATH. */
+const char *below_fd_path(int fd, char *room);
+
+#endif

@@ -1,0 +1,281 @@
+#include "fs.h"
+#include "below.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define NOBODY 65534 /* what the kernel shows for ids that have no meaning in a user namespace */
+
+static void op_init(void *userdata, struct fuse_conn_info *conn)
+{
+    const unsigned want = FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ | FUSE_CAP_AUTO_INVAL_DATA |
+                          FUSE_CAP_ATOMIC_O_TRUNC | FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO;
+    const unsigned never = FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_IOCTL_DIR |
+                           FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
+
+    (void)userdata;
+    conn->want = (conn->want | (conn->capable & want)) & ~never;
+}
+
+const struct fuse_lowlevel_ops fs_ops = {
+    .init = op_init,
+    .lookup = fs_op_lookup,
+    .forget = fs_op_forget,
+    .forget_multi = fs_op_forget_multi,
+    .mknod = fs_op_mknod,
+    .mkdir = fs_op_mkdir,
+    .symlink = fs_op_symlink,
+    .link = fs_op_link,
+    .unlink = fs_op_unlink,
+    .rmdir = fs_op_rmdir,
+    .rename = fs_op_rename,
+    .getattr = fs_op_getattr,
+    .setattr = fs_op_setattr,
+    .readlink = fs_op_readlink,
+    .statfs = fs_op_statfs,
+    .getxattr = fs_op_getxattr,
+    .listxattr = fs_op_listxattr,
+    .setxattr = fs_op_setxattr,
+    .removexattr = fs_op_removexattr,
+    .opendir = fs_op_opendir,
+    .readdir = fs_op_readdir,
+    .readdirplus = fs_op_readdirplus,
+    .releasedir = fs_op_releasedir,
+    .fsyncdir = fs_op_fsyncdir,
+    .create = fs_op_create,
+    .open = fs_op_open,
+    .release = fs_op_release,
+    .read = fs_op_read,
+    .write = fs_op_write,
+    .fsync = fs_op_fsync,
+    .fallocate = fs_op_fallocate,
+    .lseek = fs_op_lseek,
+    .copy_file_range = fs_op_copy_file_range,
+};
+
+int fs_init(struct fs *fs, const struct settings *settings)
+{
+    struct rlimit lim = { 1024, 1024 };
+    int r;
+
+    if (getrlimit(RLIMIT_NOFILE, &lim) == 0) {
+        lim.rlim_cur = lim.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &lim);
+    }
+    fs->settings = settings;
+    /* Half of the fds are for directories, the rest for what the sandbox opens. */
+    r = node_table_init(&fs->nodes, settings->root_fd, settings->rules,
+                        lim.rlim_cur < 1 << 20 ? (size_t)lim.rlim_cur / 2 : 1 << 19,
+                        (int64_t)settings->cache_ms * 1000000);
+    if (!r)
+        pthread_mutex_init(&fs->rename_lock, NULL);
+    return r;
+}
+
+void fs_release(struct fs *fs)
+{
+    node_table_release(&fs->nodes);
+    pthread_mutex_destroy(&fs->rename_lock);
+}
+
+struct node *fs_node(struct fs *fs, fuse_ino_t ino)
+{
+    return ino == FUSE_ROOT_ID ? &fs->nodes.root : (struct node *)(uintptr_t)ino;
+}
+
+double fs_timeout(const struct fs *fs)
+{
+    return fs->settings->cache_ms / 1000.0;
+}
+
+/* Names of one inode are several nodes: what changes by one of them must be seen by the others at once. */
+double fs_attr_timeout(const struct fs *fs, const struct stat *st)
+{
+    return !S_ISDIR(st->st_mode) && st->st_nlink > 1 ? 0 : fs_timeout(fs);
+}
+
+void fs_reply(fuse_req_t req, int r)
+{
+    fuse_reply_err(req, -r);
+}
+
+int fs_allow(struct fs *fs, struct node *node, enum perm want)
+{
+    enum perm perm = node_perm(&fs->nodes, node);
+
+    if (perm == PERM_NONE && node != &fs->nodes.root)
+        return -ENOENT;
+    return perm >= want || want == PERM_VIEW ? 0 : -EACCES;
+}
+
+int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir)
+{
+    return node_child_perm(&fs->nodes, dir, name, is_dir) < PERM_WRITE ? -EACCES : 0;
+}
+
+int fs_collision(struct fs *fs, const struct place *place)
+{
+    struct stat st;
+
+    if (below_stat(place->fd, place->name, &st))
+        return -EEXIST; /* it has gone by now, and was there */
+    return node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE ? -EACCES : -EEXIST;
+}
+
+void fs_show(const struct fs *fs, struct stat *st)
+{
+    const struct settings *c = fs->settings;
+
+    st->st_uid = st->st_uid == c->owner_uid ? c->shown_uid : NOBODY;
+    st->st_gid = st->st_gid == c->owner_gid ? c->shown_gid : NOBODY;
+    st->st_mode &= ~(mode_t)(S_ISUID | S_ISGID);
+    if (S_ISDIR(st->st_mode)) /* a count would tell of hidden directories */
+        st->st_nlink = 1;
+}
+
+int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *st, struct fuse_entry_param *ret)
+{
+    struct node *node = NULL;
+    int r = node_look_up(&fs->nodes, place->dir, place->name, st, &node);
+
+    if (r)
+        return r;
+    *ret = (struct fuse_entry_param) {
+        .ino = (fuse_ino_t)(uintptr_t)node,
+        .generation = node->generation,
+        .attr = *st,
+        .attr_timeout = fs_attr_timeout(fs, st),
+        .entry_timeout = fs_timeout(fs),
+    };
+    fs_show(fs, &ret->attr);
+    return 0;
+}
+
+int fs_enter(struct fs *fs, const struct place *place, struct fuse_entry_param *ret)
+{
+    struct stat st;
+    int r = below_stat(place->fd, place->name, &st);
+
+    /* Unless it is sure that this is newer than what another thread has just entered, look again. */
+    if (!r && node_differs(&fs->nodes, place->dir, place->name, &st))
+        r = below_stat(place->fd, place->name, &st);
+    if (r)
+        return r;
+    if (node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE)
+        return -ENOENT;
+    return fs_enter_known(fs, place, &st, ret);
+}
+
+void fs_reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *entry)
+{
+    struct fs *fs = fs_of(req);
+
+    if (r)
+        fs_reply(req, r);
+    else if (fuse_reply_entry(req, entry) == -ENOENT) /* interrupted: the kernel did not take its reference */
+        node_forget(&fs->nodes, fs_node(fs, entry->ino), 1);
+}
+
+static int stat_place(struct node_table *t, const struct place *place, struct node *node, void *arg)
+{
+    struct stat *st = arg;
+    int r = below_stat(place->fd, place->name, st);
+
+    (void)t;
+    if (r)
+        return r;
+    return below_same(st, node->dev, node->ino, node->kind) ? 0 : -ESTALE;
+}
+
+/* An fd of a node that may have no name any more: of an open file, or the one kept of a directory. */
+static int dup_open(struct fs *fs, struct node *node)
+{
+    struct handle *handle = node_some_handle(&fs->nodes, node);
+    struct stat st;
+    int fd = -1;
+
+    if (handle) {
+        fd = fcntl(handle->fd, F_DUPFD_CLOEXEC, 0);
+        handle_drop(fs, handle);
+        return fd < 0 ? -errno : fd;
+    }
+    pthread_mutex_lock(&fs->nodes.lock);
+    if (node->fd >= 0)
+        fd = fcntl(node->fd, F_DUPFD_CLOEXEC, 0);
+    pthread_mutex_unlock(&fs->nodes.lock);
+    /* A directory that still has a name was moved, perhaps out of the codebase. */
+    if (fd >= 0 && (fstat(fd, &st) < 0 || st.st_nlink)) {
+        close(fd);
+        fd = -1;
+    }
+    return fd < 0 ? -ESTALE : fd;
+}
+
+int fs_stat(struct fs *fs, struct node *node, struct stat *ret)
+{
+    int r = place_run(&fs->nodes, node, stat_place, ret), fd;
+
+    if (r != -ESTALE)
+        return r;
+    fd = dup_open(fs, node);
+    if (fd < 0)
+        return fd;
+    r = fstat(fd, ret) < 0 ? -errno : 0;
+    close(fd);
+    return r;
+}
+
+struct open_args {
+    int flags;
+    int fd;
+};
+
+static int open_place(struct node_table *t, const struct place *place, struct node *node, void *arg)
+{
+    struct open_args *a = arg;
+    struct stat st;
+    int fd = place_open(t, place, a->flags, 0);
+
+    if (fd < 0)
+        return fd;
+    if (fstat(fd, &st) < 0 || !below_same(&st, node->dev, node->ino, node->kind)) {
+        close(fd);
+        return -ESTALE;
+    }
+    a->fd = fd;
+    return 0;
+}
+
+int fs_open_node(struct fs *fs, struct node *node, int flags, int *ret_fd)
+{
+    struct open_args a = { .flags = flags, .fd = -1 };
+    int r = place_run(&fs->nodes, node, open_place, &a);
+
+    if (!r)
+        *ret_fd = a.fd;
+    return r;
+}
+
+int fs_open_path(struct fs *fs, struct node *node, int *ret_fd)
+{
+    int r = fs_open_node(fs, node, O_PATH, ret_fd), fd;
+
+    if (r != -ESTALE)
+        return r;
+    fd = dup_open(fs, node);
+    if (fd < 0)
+        return fd;
+    *ret_fd = fd;
+    return 0;
+}
+
+void handle_drop(struct fs *fs, struct handle *handle)
+{
+    if (!node_drop_handle(&fs->nodes, handle))
+        return;
+    close(handle->fd);
+    free(handle);
+}

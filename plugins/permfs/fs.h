@@ -1,0 +1,118 @@
+/*
+ * The filesystem: what all operations share, and the operations themselves, by the names that libfuse gives them.
+ *
+ * Each checks the rules first and touches the codebase then, as the contract's W lines say. Lock order: rename_lock,
+ * then a directory handle's own lock, then the node table's. None is held across a fuse_reply_*; after the reply
+ * that gives an inode back the kernel may forget it.
+ */
+#ifndef STOCKADE_PERMFS_FS_H
+#define STOCKADE_PERMFS_FS_H
+
+#define FUSE_USE_VERSION 312
+
+#include "dirs.h"
+#include "node.h"
+#include "settings.h"
+
+#include <fuse_lowlevel.h>
+
+struct fs {
+    const struct settings *settings;
+    struct node_table nodes;
+    /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
+    pthread_mutex_t rename_lock;
+};
+
+/* rules: those of the settings. Returns 0 or -errno. */
+int fs_init(struct fs *fs, const struct settings *settings);
+void fs_release(struct fs *fs);
+/* Every operation from here on goes by these rules; what the kernel has cached by the old ones is dropped. */
+int fs_set_rules(struct fs *fs, struct fuse_session *session, struct rules *rules);
+extern const struct fuse_lowlevel_ops fs_ops; /* userdata: struct fs */
+
+/* ---- what operations are made of (fs.c) ---- */
+
+static inline struct fs *fs_of(fuse_req_t req)
+{
+    return fuse_req_userdata(req);
+}
+
+struct node *fs_node(struct fs *fs, fuse_ino_t ino);
+double fs_timeout(const struct fs *fs); /* seconds for which the kernel may keep what it was told */
+void fs_reply(fuse_req_t req, int r);   /* r: 0 or -errno */
+
+/* 0 if the node has at least `want`, -ENOENT if it is not visible, -EACCES otherwise. */
+int fs_allow(struct fs *fs, struct node *node, enum perm want);
+/* 0 if an entry of that kind may be made, replaced or removed under the name, -EACCES otherwise. */
+int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir);
+/* What to answer when something is in a new entry's way: -EACCES if it is hidden, else -EEXIST. */
+int fs_collision(struct fs *fs, const struct place *place);
+/* The attributes as the sandbox sees them (contract W9). */
+void fs_show(const struct fs *fs, struct stat *st);
+double fs_attr_timeout(const struct fs *fs, const struct stat *st);
+/*
+ * Looks up what is at the place, and fills the answer with one kernel reference on it. -ENOENT for what is missing
+ * and for what is hidden.
+ */
+int fs_enter(struct fs *fs, const struct place *place, struct fuse_entry_param *ret);
+/* The same for an entry whose attributes are known and which is visible. */
+int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *st, struct fuse_entry_param *ret);
+/* Replies with what fs_enter gave, or with the error r. */
+void fs_reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *entry);
+
+/*
+ * The node's attributes as they are below, and an O_PATH or better fd of it; also of one that was removed while
+ * open. -ESTALE if the node is no more.
+ */
+int fs_stat(struct fs *fs, struct node *node, struct stat *ret);
+int fs_open_path(struct fs *fs, struct node *node, int *ret_fd);
+/* Opens the node by its name and makes sure that it is the node. Returns 0 or -errno. */
+int fs_open_node(struct fs *fs, struct node *node, int flags, int *ret_fd);
+
+void handle_drop(struct fs *fs, struct handle *handle);
+
+/* Whether moving a directory from one state to the other would raise nothing below it: 0, -EXDEV, or -errno (W6). */
+int raise_check(struct rules *rules, int dir, const char *name, const struct rule_state *from,
+                const struct rule_state *to);
+
+/* ---- the operations: entry (ops_entry.c), attributes (ops_attr.c, ops_xattr.c), directories, files ---- */
+
+void fs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups);
+void fs_op_forget_multi(fuse_req_t req, size_t n, struct fuse_forget_data *v);
+void fs_op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev);
+void fs_op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode);
+void fs_op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name);
+void fs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name);
+void fs_op_unlink(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_op_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name);
+void fs_op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t to_parent, const char *to_name,
+                  unsigned flags);
+
+void fs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi);
+void fs_op_readlink(fuse_req_t req, fuse_ino_t ino);
+void fs_op_statfs(fuse_req_t req, fuse_ino_t ino);
+void fs_op_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size);
+void fs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size);
+void fs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags);
+void fs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name);
+
+void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_op_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fs_op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fs_op_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_op_fsyncdir(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+
+void fs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi);
+void fs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_op_release(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi);
+void fs_op_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi);
+void fs_op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t off, struct fuse_file_info *fi);
+void fs_op_fsync(fuse_req_t req, fuse_ino_t ino, int datasync, struct fuse_file_info *fi);
+void fs_op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, off_t len, struct fuse_file_info *fi);
+void fs_op_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi);
+void fs_op_copy_file_range(fuse_req_t req, fuse_ino_t ino, off_t off, struct fuse_file_info *fi, fuse_ino_t to_ino,
+                           off_t to_off, struct fuse_file_info *to_fi, size_t len, int flags);
+
+#endif

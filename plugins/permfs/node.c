@@ -1,0 +1,419 @@
+#include "node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BUCKETS_MIN 1024
+
+/* A change within one tick of the clock of the filesystem below leaves mtime and ctime as they were. */
+#define SETTLE_NS INT64_C(100000000)
+
+static size_t hash_name(const struct node *parent, const char *name, size_t len)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325) ^ ((uint64_t)(uintptr_t)parent >> 4); /* FNV-1a */
+
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
+    return (size_t)(h ^ (h >> 29));
+}
+
+static struct node **bucket_of(struct node_table *t, const struct node *parent, const char *name, size_t len)
+{
+    return &t->buckets[hash_name(parent, name, len) & (t->n_buckets - 1)];
+}
+
+static struct node *find(struct node_table *t, const struct node *parent, const char *name, size_t len)
+{
+    struct node *n = *bucket_of(t, parent, name, len);
+
+    while (n && (n->parent != parent || n->name_len != len || memcmp(n->name, name, len) != 0))
+        n = n->next;
+    return n;
+}
+
+/* Without memory for more buckets the chains grow longer: slower, never wrong. */
+static void grow(struct node_table *t)
+{
+    size_t n = t->n_buckets * 2;
+    struct node **buckets = calloc(n, sizeof *buckets);
+
+    if (!buckets)
+        return;
+    for (size_t i = 0; i < t->n_buckets; i++)
+        for (struct node *node = t->buckets[i], *next; node; node = next) {
+            struct node **b = &buckets[hash_name(node->parent, node->name, node->name_len) & (n - 1)];
+
+            next = node->next;
+            node->next = *b;
+            *b = node;
+        }
+    free(t->buckets);
+    t->buckets = buckets;
+    t->n_buckets = n;
+}
+
+static void hash_insert(struct node_table *t, struct node *node)
+{
+    struct node **b;
+
+    if (t->n_nodes >= t->n_buckets)
+        grow(t);
+    b = bucket_of(t, node->parent, node->name, node->name_len);
+    node->next = *b;
+    *b = node;
+    node->hashed = true;
+    t->n_nodes++;
+}
+
+static void hash_remove(struct node_table *t, struct node *node)
+{
+    struct node **p = bucket_of(t, node->parent, node->name, node->name_len);
+
+    if (!node->hashed)
+        return;
+    while (*p != node)
+        p = &(*p)->next;
+    *p = node->next;
+    node->hashed = false;
+    t->n_nodes--;
+}
+
+/* Frees the node if nothing holds it, then its parent if that was the last to hold it, and so on. Lock held. */
+static void unref(struct node_table *t, struct node *node)
+{
+    while (node && node->parent && --node->refs == 0) {
+        struct node *parent = node->parent;
+
+        hash_remove(t, node);
+        if (node->fd >= 0) {
+            TAILQ_REMOVE(&t->fd_lru, node, fd_lru);
+            t->n_fds--;
+            close(node->fd);
+        }
+        free(node->name);
+        free(node);
+        node = parent;
+    }
+}
+
+int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size_t max_fds, int64_t fd_trust_ns)
+{
+    struct stat st;
+
+    *t = (struct node_table) { .epoch = 1, .max_fds = max_fds, .fd_trust_ns = fd_trust_ns };
+    if (fstat(root_fd, &st) < 0)
+        return -errno;
+    t->buckets = calloc(BUCKETS_MIN, sizeof(*t->buckets));
+    if (!t->buckets)
+        return -ENOMEM;
+    t->n_buckets = BUCKETS_MIN;
+    pthread_mutex_init(&t->lock, NULL);
+    TAILQ_INIT(&t->fd_lru);
+    t->rules = rules_ref(rules);
+    t->root.dev = st.st_dev;
+    t->root.ino = st.st_ino;
+    t->root.kind = st.st_mode & S_IFMT;
+    t->root.fd = root_fd;
+    t->root.refs = 1;
+    t->root.name = strdup("");
+    LIST_INIT(&t->root.handles);
+    return t->root.name ? 0 : -ENOMEM;
+}
+
+/* Children hold their parents, so the order is of no matter as long as each node is freed by itself. */
+void node_table_release(struct node_table *t)
+{
+    struct node *all = NULL, *node;
+
+    for (size_t i = 0; i < t->n_buckets; i++)
+        while ((node = t->buckets[i])) {
+            t->buckets[i] = node->next;
+            node->next = all;
+            all = node;
+        }
+    while ((node = all)) {
+        all = node->next;
+        if (node->fd >= 0)
+            close(node->fd);
+        free(node->name);
+        free(node);
+    }
+    free(t->buckets);
+    free(t->root.name);
+    rules_unref(t->rules);
+    pthread_mutex_destroy(&t->lock);
+}
+
+static struct node *make(struct node_table *t, struct node *parent, const char *name, size_t len, const struct stat *st)
+{
+    struct node *node = calloc(1, sizeof *node);
+
+    if (!node)
+        return NULL;
+    node->name = strndup(name, len);
+    if (!node->name) {
+        free(node);
+        return NULL;
+    }
+    node->name_len = len;
+    node->parent = parent;
+    parent->refs++;
+    node->dev = st->st_dev;
+    node->ino = st->st_ino;
+    node->kind = st->st_mode & S_IFMT;
+    node->generation = ++t->generation;
+    node->fd = -1;
+    LIST_INIT(&node->handles);
+    hash_insert(t, node);
+    return node;
+}
+
+static bool is_same(const struct node *node, const struct stat *st)
+{
+    return node->dev == st->st_dev && node->ino == st->st_ino && node->kind == (st->st_mode & S_IFMT);
+}
+
+int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret)
+{
+    size_t len = strlen(name);
+    struct node *node;
+
+    pthread_mutex_lock(&t->lock);
+    node = find(t, parent, name, len);
+    if (node && !is_same(node, st)) {
+        hash_remove(t, node);
+        node = NULL;
+    }
+    if (!node)
+        node = make(t, parent, name, len, st);
+    if (node && node->lookups++ == 0)
+        node->refs++;
+    pthread_mutex_unlock(&t->lock);
+    if (!node)
+        return -ENOMEM;
+    *ret = node;
+    return 0;
+}
+
+bool node_differs(struct node_table *t, struct node *parent, const char *name, const struct stat *st)
+{
+    struct node *node;
+    bool differs;
+
+    pthread_mutex_lock(&t->lock);
+    node = find(t, parent, name, strlen(name));
+    differs = node && !is_same(node, st);
+    pthread_mutex_unlock(&t->lock);
+    return differs;
+}
+
+void node_forget(struct node_table *t, struct node *node, uint64_t lookups)
+{
+    pthread_mutex_lock(&t->lock);
+    if (node->parent && lookups && node->lookups) {
+        node->lookups -= lookups < node->lookups ? lookups : node->lookups;
+        if (!node->lookups)
+            unref(t, node);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+void node_put(struct node_table *t, struct node *node)
+{
+    pthread_mutex_lock(&t->lock);
+    unref(t, node);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void node_removed(struct node_table *t, struct node *parent, const char *name)
+{
+    struct node *node;
+
+    pthread_mutex_lock(&t->lock);
+    node = find(t, parent, name, strlen(name));
+    if (node)
+        hash_remove(t, node);
+    pthread_mutex_unlock(&t->lock);
+}
+
+static const struct rule_state *state_of(struct node_table *t, struct node *node)
+{
+    struct node *todo = NULL;
+
+    for (struct node *n = node; n && n->state_epoch != t->epoch; n = n->parent) {
+        n->scratch = todo;
+        todo = n;
+    }
+    for (; todo; todo = todo->scratch) {
+        const struct rule_state *up = todo->parent ? todo->parent->state : NULL;
+
+        if (!todo->parent)
+            todo->state = rules_root(t->rules);
+        else
+            todo->state = rules_child(t->rules, up, todo->name, todo->name_len, S_ISDIR(todo->kind));
+        if (!todo->state) /* out of memory: nothing is allowed below, and the next call tries again */
+            return NULL;
+        todo->state_epoch = t->epoch;
+    }
+    return node->state;
+}
+
+/* Takes the node's place in the table; the name's memory comes from the caller. Lock held. */
+static void place(struct node_table *t, struct node *node, struct node *parent, char *name)
+{
+    const struct rule_state *before = S_ISDIR(node->kind) ? state_of(t, node) : NULL;
+    struct node *old_parent = node->parent;
+
+    hash_remove(t, node);
+    free(node->name);
+    node->name = name;
+    node->name_len = strlen(name);
+    node->parent = parent;
+    parent->refs++;
+    hash_insert(t, node);
+    node->state_epoch = 0;
+    if (S_ISDIR(node->kind) && (!before || state_of(t, node) != before))
+        t->epoch++;
+    unref(t, old_parent);
+}
+
+void node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,
+                bool exchange)
+{
+    char *there = strdup(to_name), *back = strdup(name);
+    struct node *node, *other;
+
+    pthread_mutex_lock(&t->lock);
+    t->moves++;
+    node = find(t, from, name, strlen(name));
+    other = find(t, to, to_name, strlen(to_name));
+    if (other)
+        hash_remove(t, other);
+    if (node && there) {
+        place(t, node, to, there);
+        there = NULL;
+    } else if (node) { /* without memory for its new name it is found anew at the next look-up */
+        hash_remove(t, node);
+    }
+    if (other && exchange && back) {
+        place(t, other, from, back);
+        back = NULL;
+    }
+    pthread_mutex_unlock(&t->lock);
+    free(there);
+    free(back);
+}
+
+enum perm node_perm(struct node_table *t, struct node *node)
+{
+    const struct rule_state *state;
+    enum perm perm;
+
+    pthread_mutex_lock(&t->lock);
+    state = state_of(t, node);
+    perm = state ? rule_state_perm(state) : PERM_NONE;
+    pthread_mutex_unlock(&t->lock);
+    return perm;
+}
+
+enum perm node_child_perm(struct node_table *t, struct node *dir, const char *name, bool is_dir)
+{
+    const struct rule_state *state;
+    enum perm perm;
+
+    pthread_mutex_lock(&t->lock);
+    state = state_of(t, dir);
+    state = state ? rules_child(t->rules, state, name, strlen(name), is_dir) : NULL;
+    perm = state ? rule_state_perm(state) : PERM_NONE;
+    pthread_mutex_unlock(&t->lock);
+    return perm;
+}
+
+struct rules *node_rules(struct node_table *t, struct node *dir, const struct rule_state **ret_state)
+{
+    const struct rule_state *state;
+    struct rules *rules = NULL;
+
+    pthread_mutex_lock(&t->lock);
+    state = state_of(t, dir);
+    if (state)
+        rules = rules_ref(t->rules);
+    pthread_mutex_unlock(&t->lock);
+    if (rules)
+        *ret_state = state;
+    return rules;
+}
+
+void node_set_rules(struct node_table *t, struct rules *rules)
+{
+    struct rules *old;
+
+    pthread_mutex_lock(&t->lock);
+    old = t->rules;
+    t->rules = rules_ref(rules);
+    t->epoch++;
+    pthread_mutex_unlock(&t->lock);
+    rules_unref(old);
+}
+
+void node_add_handle(struct node_table *t, struct node *node, struct handle *handle, int fd)
+{
+    handle->node = node;
+    handle->fd = fd;
+    handle->refs = 1;
+    pthread_mutex_lock(&t->lock);
+    LIST_INSERT_HEAD(&node->handles, handle, link);
+    pthread_mutex_unlock(&t->lock);
+}
+
+struct handle *node_some_handle(struct node_table *t, struct node *node)
+{
+    struct handle *handle;
+
+    pthread_mutex_lock(&t->lock);
+    handle = LIST_FIRST(&node->handles);
+    if (handle)
+        handle->refs++;
+    pthread_mutex_unlock(&t->lock);
+    return handle;
+}
+
+bool node_drop_handle(struct node_table *t, struct handle *handle)
+{
+    bool last;
+
+    pthread_mutex_lock(&t->lock);
+    last = --handle->refs == 0;
+    if (last)
+        LIST_REMOVE(handle, link);
+    pthread_mutex_unlock(&t->lock);
+    return last;
+}
+
+static bool is_settled(const struct stat *st)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec > SETTLE_NS;
+}
+
+static bool same_time(struct timespec a, struct timespec b)
+{
+    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
+}
+
+bool node_content_kept(struct node_table *t, struct node *node, const struct stat *st)
+{
+    struct stamp now = { st->st_mtim, st->st_ctim, st->st_size, is_settled(st) };
+    bool kept;
+
+    pthread_mutex_lock(&t->lock);
+    kept = node->seen.settled && node->seen.size == now.size && same_time(node->seen.mtime, now.mtime) &&
+           same_time(node->seen.ctime, now.ctime);
+    node->seen = now;
+    pthread_mutex_unlock(&t->lock);
+    return kept;
+}

@@ -1,0 +1,123 @@
+/*
+ * What the kernel knows of the workspace: one node for each (parent, name) that it has looked up, and each node's
+ * rule state, open files and, for directories, an O_PATH fd that is opened when needed (dirs.h).
+ *
+ * The table's lock guards every member below that is not constant. It is the innermost lock but for those inside
+ * rules.c, and is never held across a system call on the codebase, other than closing an O_PATH fd.
+ */
+#ifndef STOCKADE_PERMFS_NODE_H
+#define STOCKADE_PERMFS_NODE_H
+
+#include "rules.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+#include <sys/stat.h>
+#include <time.h>
+
+/* What tells one content of a file from another; settled: so long after the last change that a next one shows. */
+struct stamp {
+    struct timespec mtime, ctime;
+    off_t size;
+    bool settled;
+};
+
+struct node;
+
+/* An open file or directory of the sandbox, on its node's list, so that an unlinked node can still be reached. */
+struct handle {
+    struct node *node; /* pinned by the kernel as long as the handle is open */
+    int fd;
+    uint32_t refs;
+    LIST_ENTRY(handle) link;
+};
+
+struct node {
+    struct node *parent; /* counted; NULL for the root */
+    char *name;          /* "" for the root */
+    size_t name_len;
+    struct node *next;    /* in its hash bucket */
+    struct node *scratch; /* for walks under the lock */
+    bool hashed;          /* found by (parent, name); false once it was removed or replaced */
+    uint64_t lookups;     /* what the kernel holds */
+    uint32_t refs;        /* children, users, and 1 while lookups > 0 */
+
+    dev_t dev; /* identity and kind are constant; another inode under the name is another node */
+    ino_t ino;
+    mode_t kind; /* S_IFMT bits */
+    uint64_t generation;
+
+    const struct rule_state *state; /* valid while state_epoch is the table's */
+    uint64_t state_epoch;
+
+    int fd; /* directories: O_PATH, or -1 */
+    uint32_t fd_pins;
+    int64_t fd_checked_ns; /* CLOCK_MONOTONIC: when fd was last seen to be what parent and name lead to */
+    TAILQ_ENTRY(node) fd_lru;
+
+    LIST_HEAD(, handle) handles;
+    struct stamp seen; /* of the content that the kernel may have cached */
+};
+
+struct node_table {
+    pthread_mutex_t lock;
+    struct node **buckets;
+    size_t n_buckets, n_nodes;
+    uint64_t generation; /* of the latest node */
+    uint64_t moves;      /* renames so far: what failed across one is tried again */
+
+    struct rules *rules;
+    uint64_t epoch; /* raised when states change otherwise than by a node's own move */
+
+    TAILQ_HEAD(fd_lru, node) fd_lru; /* directories with an fd, the latest used first; not the root */
+    size_t n_fds, max_fds;
+    int64_t fd_trust_ns; /* for how long a directory's fd is taken for what its name leads to */
+
+    struct node root;
+};
+
+/*
+ * root_fd: the codebase, borrowed. rules: a reference is taken. max_fds: of directories kept open.
+ * Returns 0 or -errno.
+ */
+int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size_t max_fds, int64_t fd_trust_ns);
+void node_table_release(struct node_table *t); /* drops every node; no thread may use the table any more */
+
+/*
+ * The node of `name` in `parent` with the identity of st, made if need be, with one more kernel look-up on it.
+ * st must be of the entry as it is now: a node of another identity under the name is set aside. Returns 0 or -ENOMEM.
+ */
+int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret);
+/* Whether the table has a node under the name, and of another identity than st. */
+bool node_differs(struct node_table *t, struct node *parent, const char *name, const struct stat *st);
+void node_forget(struct node_table *t, struct node *node, uint64_t lookups);
+void node_put(struct node_table *t, struct node *node);
+
+/* After unlink and rmdir. */
+void node_removed(struct node_table *t, struct node *parent, const char *name);
+/* After a rename, of directories too; exchange: both names existed and were swapped. */
+void node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,
+                bool exchange);
+
+/* ---- rules: what a node, or a name that may or may not exist, is allowed ---- */
+
+enum perm node_perm(struct node_table *t, struct node *node);
+enum perm node_child_perm(struct node_table *t, struct node *dir, const char *name, bool is_dir);
+/*
+ * The rules in force, to be given to rules_unref, and dir's state in them. Returns NULL if memory ran out.
+ */
+struct rules *node_rules(struct node_table *t, struct node *dir, const struct rule_state **ret_state);
+void node_set_rules(struct node_table *t, struct rules *rules); /* takes a reference; later calls see the new ones */
+
+/* ---- open files ---- */
+
+void node_add_handle(struct node_table *t, struct node *node, struct handle *handle, int fd); /* refs becomes 1 */
+struct handle *node_some_handle(struct node_table *t, struct node *node); /* referenced; NULL if none is open */
+/* Returns true if it was the last reference: the caller closes and frees the handle. */
+bool node_drop_handle(struct node_table *t, struct handle *handle);
+/* Records what was seen at an open. Returns whether the kernel may keep what it has cached of the file. */
+bool node_content_kept(struct node_table *t, struct node *node, const struct stat *st);
+
+#endif

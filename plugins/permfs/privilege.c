@@ -1,0 +1,55 @@
+#include "privilege.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CAP(name) (UINT64_C(1) << (name))
+
+static int caps_set(uint64_t caps)
+{
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[2] = { { 0 } };
+
+    for (int i = 0; i < 2; i++)
+        data[i].effective = data[i].permitted = (uint32_t)(caps >> (32 * i));
+    return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+}
+
+static uint64_t caps_permitted(void)
+{
+    struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
+    struct __user_cap_data_struct data[2] = { { 0 } };
+
+    if (syscall(SYS_capget, &head, data) < 0)
+        return 0;
+    return (uint64_t)data[1].permitted << 32 | data[0].permitted;
+}
+
+int privilege_drop(uid_t owner_uid, gid_t owner_gid)
+{
+    /* Unmounting takes the first; the path to the mount point may be closed to the owner and takes the second. */
+    uint64_t keep = CAP(CAP_SYS_ADMIN) | CAP(CAP_DAC_READ_SEARCH);
+    int r;
+
+    if (geteuid() == 0) {
+        if (owner_uid == 0)
+            keep |= CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER);
+        if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 || setresgid(owner_gid, owner_gid, owner_gid) < 0 ||
+            setresuid(owner_uid, owner_uid, owner_uid) < 0)
+            return -errno;
+        r = caps_set(keep & caps_permitted());
+        if (r)
+            return r;
+    }
+    return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
+}
+
+int privilege_drop_worker(void)
+{
+    return caps_set(caps_permitted() & (CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER)));
+}

@@ -1,0 +1,23 @@
+/*
+ * Giving up root. permfs mounts as root and then works as the codebase's owner, so that everything in the codebase
+ * is done with the owner's rights and made with the owner's identity (contract W9).
+ */
+#ifndef STOCKADE_PERMFS_PRIVILEGE_H
+#define STOCKADE_PERMFS_PRIVILEGE_H
+
+#include <sys/types.h>
+
+/*
+ * To be called before there are threads. Started as root, the process takes the owner's ids; the calling thread
+ * keeps what unmounting takes and privilege_drop_worker needs, and serves no request of the sandbox. Started as
+ * anybody else, it stays what it is. Nobody may trace the process afterwards. Returns 0 or -errno.
+ */
+int privilege_drop(uid_t owner_uid, gid_t owner_gid);
+/*
+ * For the thread that starts those which work for the sandbox; they inherit it. What is left is nothing, or for a
+ * root-owned codebase what root needs to work on it: CAP_DAC_OVERRIDE and CAP_FOWNER, and not CAP_FSETID, so that
+ * writing to a setuid file clears the bit. Returns 0 or -errno.
+ */
+int privilege_drop_worker(void);
+
+#endif

@@ -1,0 +1,34 @@
+/* What the owner tells permfs at its start (permfs_proto.h), decoded and checked. */
+#ifndef STOCKADE_PERMFS_SETTINGS_H
+#define STOCKADE_PERMFS_SETTINGS_H
+
+#include "msg.h"
+#include "rules.h"
+#include "wire.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define WHY_MAX 256
+
+struct settings {
+    char *sandbox;
+    char *mount_point; /* absolute */
+    bool lease;
+    uint32_t cache_ms;
+    uid_t owner_uid, shown_uid;
+    gid_t owner_gid, shown_gid;
+    struct rules *rules;
+    int root_fd, listen_fd;
+};
+
+/*
+ * Takes the fds and copies the rest of a PERMFS_CONFIG message. On failure returns -errno (-EPROTO for a malformed
+ * one) with one line for people in why, and *ret needs no release.
+ */
+int settings_decode(struct msg *msg, struct settings *ret, char why[WHY_MAX]);
+/* Reads and compiles what PERMFS_RULES carries. Returns 0 or -errno with why. */
+int settings_decode_rules(struct wire_in *w, struct rules **ret, char why[WHY_MAX]);
+void settings_release(struct settings *settings);
+
+#endif

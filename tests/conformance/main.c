@@ -1,0 +1,182 @@
+/*
+ * The conformance runner: runs the contract's tests against one plugin. It strips its own options, exports them
+ * (options.h), leaves the rest to Criterion, and sweeps up behind tests that were killed.
+ */
+#include "options.h"
+#include "proc.h"
+#include "tree.h"
+
+#include <criterion/criterion.h>
+#include <criterion/hooks.h>
+#include <criterion/options.h>
+#include <criterion/stats.h>
+#include <errno.h>
+#include <libgen.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const struct option_name {
+    const char *flag, *variable, *help;
+} options[] = {
+    { "--plugin", OPTION_PLUGIN, "PATH or NAME of the plugin; a name is looked up in ../lib/stockade" },
+    { "--config", OPTION_CONFIG, "JSON given to open()" },
+    { "--image", OPTION_IMAGE, "image of the sandboxes, for plugins that take one" },
+    { "--libexec", OPTION_LIBEXEC, "directory of the helpers permfs and agent" },
+    { "--probe", OPTION_PROBE, "the static probe program (default: beside the runner)" },
+    { "--owner", OPTION_OWNER, "uid that the codebases belong to; needs root" },
+};
+
+static void usage_print(void)
+{
+    printf("usage: conformance --plugin PATH_OR_NAME [options] [Criterion's options]\n");
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        printf("    %-10s %s\n", options[i].flag, options[i].help);
+    printf("    %-10s %s\n", "--log", "the plugin's log to stderr");
+}
+
+/* The value of argv[*i] if it is this option, "--flag value" or "--flag=value"; NULL if not. */
+static const char *option_value(const struct option_name *option, int argc, char **argv, int *i)
+{
+    size_t len = strlen(option->flag);
+
+    if (strncmp(argv[*i], option->flag, len) != 0)
+        return NULL;
+    if (argv[*i][len] == '=')
+        return argv[*i] + len + 1;
+    if (argv[*i][len] != '\0')
+        return NULL;
+    if (*i + 1 == argc) {
+        fprintf(stderr, "conformance: %s wants a value\n", option->flag);
+        exit(2);
+    }
+    return argv[++*i];
+}
+
+/* Moves our options from argv to the environment; returns the new argc. */
+static int options_take(int argc, char **argv)
+{
+    int kept = 1;
+
+    for (int i = 1; i < argc; i++) {
+        const char *value = NULL;
+
+        for (size_t k = 0; k < sizeof options / sizeof *options && !value; k++)
+            if ((value = option_value(&options[k], argc, argv, &i)))
+                setenv(options[k].variable, value, 1);
+        if (value)
+            continue;
+        if (!strcmp(argv[i], "--log"))
+            setenv(OPTION_LOG, "1", 1);
+        else
+            argv[kept++] = argv[i];
+        if (!strcmp(argv[i], "--help") || !strcmp(argv[i], "-h"))
+            usage_print();
+    }
+    argv[kept] = NULL;
+    return kept;
+}
+
+static void path_export(const char *variable, const char *path)
+{
+    char full[PATH_MAX];
+
+    if (!realpath(path, full)) {
+        fprintf(stderr, "conformance: %s: %s\n", path, strerror(errno));
+        exit(2);
+    }
+    setenv(variable, full, 1);
+}
+
+static void paths_resolve(void)
+{
+    char self[PATH_MAX] = "", path[PATH_MAX + 64];
+    const char *plugin = getenv(OPTION_PLUGIN), *dir;
+
+    if (!plugin) {
+        usage_print();
+        exit(2);
+    }
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0)
+        exit(2);
+    dir = dirname(self);
+    if (strchr(plugin, '/'))
+        snprintf(path, sizeof path, "%s", plugin);
+    else
+        snprintf(path, sizeof path, "%s/../lib/stockade/%s.so", dir, plugin);
+    path_export(OPTION_PLUGIN, path);
+    snprintf(path, sizeof path, "%s/probe", dir);
+    path_export(OPTION_PROBE, getenv(OPTION_PROBE) ? getenv(OPTION_PROBE) : path);
+}
+
+/* A directory of the whole run. It can be passed through, so that other users' sandboxes reach their codebase. */
+static void dir_make(void)
+{
+    const char *tmp = getenv("TMPDIR");
+    char path[PATH_MAX];
+
+    snprintf(path, sizeof path, "%s/rtc.XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    if (!mkdtemp(path) || chmod(path, 0711) < 0) {
+        fprintf(stderr, "conformance: %s: %s\n", path, strerror(errno));
+        exit(2);
+    }
+    setenv(OPTION_DIR, path, 1);
+}
+
+/* Ends what tests that were killed left behind, and says so; returns how much that was. */
+static int dir_sweep(const char *dir)
+{
+    char *mount, *last = NULL;
+    int found = 0;
+    pid_t pid;
+
+    for (; proc_count(dir, &pid) && found < 1000; found++) {
+        fprintf(stderr, "conformance: process %d was left behind\n", (int)pid);
+        kill(pid, SIGKILL);
+        sleep_ms(50);
+    }
+    while ((mount = proc_mount_below(dir)) && (!last || strcmp(mount, last) != 0)) {
+        fprintf(stderr, "conformance: mount %s was left behind\n", mount);
+        umount2(mount, MNT_DETACH);
+        free(last);
+        last = mount;
+        found++;
+    }
+    free(last);
+    if (!mount && !tree_remove(dir))
+        fprintf(stderr, "conformance: %s could not be removed\n", dir);
+    free(mount);
+    return found;
+}
+
+/* Tests that did not run are named with the reason: a declared lack of the plugin. */
+ReportHook(POST_ALL)(struct criterion_global_stats *stats)
+{
+    for (struct criterion_suite_stats *suite = stats->suites; suite; suite = suite->next)
+        for (struct criterion_test_stats *test = suite->tests; test; test = test->next)
+            if (test->test_status == CR_STATUS_SKIPPED && !test->test->data->disabled)
+                fprintf(stderr, "[SKIP] %s::%s: %s\n", test->test->category, test->test->name,
+                        test->message ? test->message : "");
+}
+
+/* Exported although the tree is built with hidden visibility: a test's process finds it in the dynamic symbols. */
+__attribute__((visibility("default"))) int main(int argc, char **argv)
+{
+    struct criterion_test_set *tests;
+    int failed = 0, kept = options_take(argc, argv);
+
+    tests = criterion_initialize();
+    if (criterion_handle_args(kept, argv, true)) {
+        paths_resolve();
+        dir_make();
+        failed = !criterion_run_all_tests(tests);
+        failed |= dir_sweep(getenv(OPTION_DIR)) > 0;
+    }
+    criterion_finalize(tests);
+    return failed;
+}

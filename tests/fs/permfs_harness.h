@@ -1,0 +1,72 @@
+/*
+ * Starts the permfs daemon itself, without a plugin, over a codebase of the test's own, and talks to it by its
+ * protocol. The daemon is the build's, or $STOCKADE_TEST_PERMFS.
+ */
+#ifndef STOCKADE_TEST_PERMFS_HARNESS_H
+#define STOCKADE_TEST_PERMFS_HARNESS_H
+
+#include "msg.h"
+#include "runtime_api.h"
+#include "wire.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/types.h>
+
+struct rule {
+    char pattern[64];
+    int type, permission, priority;
+};
+
+struct harness_options {
+    uint32_t cache_ms;
+    uint32_t flags; /* PERMFS_* */
+    uid_t owner_uid, shown_uid;
+    gid_t owner_gid, shown_gid;
+};
+
+struct harness {
+    char dir[32];   /* private to the test; base, mnt and the socket are in it */
+    char base[48];  /* the codebase, to be filled before harness_start */
+    char mnt[80];   /* the workspace */
+    int owner;      /* the owner's connection; -1 = closed */
+    pid_t pid;      /* 0 = not running */
+    uint32_t error; /* of a start that failed */
+    char why[256];
+};
+
+#define HARNESS_BUF 4096
+
+#define N(a) (sizeof(a) / sizeof *(a))
+
+/* Checks that a call answers a negative value with errno err, or that it does not. */
+#define FAILS(err, call)                                                                                               \
+    do {                                                                                                               \
+        errno = 0;                                                                                                     \
+        cr_expect((call) < 0 && errno == (err), "%s: %s, wanted %s", #call, strerror(errno), strerror(err));           \
+    } while (0)
+#define WORKS(call) cr_expect((call) >= 0, "%s: %s", #call, strerror(errno))
+
+struct harness_options harness_options(void);          /* one second, a lease, owned by and shown as this user */
+void harness_skip(struct harness *h, const char *why); /* ends the test; its teardown would not run */
+void harness_init(struct harness *h);                  /* makes the directories */
+/* Starts with n rules. Returns whether the daemon said that it is ready; else error and why say why not. */
+bool harness_start(struct harness *h, const struct rule *rules, size_t n, const struct harness_options *options);
+/* The same, with everything writable. */
+bool harness_start_open(struct harness *h);
+/* Sends a request on a connection and receives the answer into buf. Returns 0 or -errno. */
+int harness_ask(int sock, uint32_t type, const void *body, size_t len, char buf[HARNESS_BUF], struct msg *ret);
+/* Sends a request on the owner's connection; returns the answer's type, 0 if there is none. */
+uint32_t harness_request(struct harness *h, uint32_t type, const void *body, size_t len);
+int harness_connect(const struct harness *h); /* to the listening socket */
+void harness_put_rules(struct wire_out *w, const struct rule *rules, size_t n);
+/* Waits until the daemon has ended and nothing is mounted, at most ms. */
+bool harness_await_end(struct harness *h, int ms);
+/* Asks the daemon to quit if it still runs, and checks that nothing is left: mount, process. */
+void harness_stop(struct harness *h);
+void harness_release(struct harness *h); /* harness_stop, and removes the directories */
+
+#endif

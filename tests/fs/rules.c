@@ -1,0 +1,326 @@
+/* The rules at work in a mounted workspace (contract W1, W5-W7, W11). */
+#include "permfs_harness.h"
+
+#include "permfs_proto.h"
+#include "tree.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static struct harness h;
+static int at; /* the workspace */
+
+static void start(const struct rule *rules, size_t n)
+{
+    struct harness_options options = harness_options();
+
+    cr_assert(harness_start(&h, rules, n, &options), "%s", h.why);
+    at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cr_assert(at >= 0);
+}
+
+static void setup(void)
+{
+    harness_init(&h);
+}
+
+static void teardown(void)
+{
+    close(at);
+    harness_release(&h);
+}
+
+TestSuite(rules, .init = setup, .fini = teardown, .timeout = 60);
+
+static int list(const char *path, char *names, size_t size)
+{
+    int fd = openat(at, path, O_RDONLY | O_DIRECTORY), n = 0;
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    struct dirent *d;
+
+    *names = 0;
+    if (!dir)
+        return -1;
+    while ((d = readdir(dir)))
+        if (strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0) {
+            snprintf(names + strlen(names), size - strlen(names), "%s ", d->d_name);
+            n++;
+        }
+    closedir(dir);
+    return n;
+}
+
+static int open_close(const char *path, int flags)
+{
+    int fd = openat(at, path, flags, 0644);
+
+    if (fd >= 0)
+        close(fd);
+    return fd;
+}
+
+static const struct rule levels[] = {
+    { "none", RT_RULE_FILE, RT_PERM_NONE, 9 },      { "view", RT_RULE_FILE, RT_PERM_VIEW, 9 },
+    { "read", RT_RULE_FILE, RT_PERM_READ, 9 },      { "hid", RT_RULE_DIRECTORY, RT_PERM_NONE, 9 },
+    { "vdir", RT_RULE_DIRECTORY, RT_PERM_VIEW, 9 }, { "rdir", RT_RULE_DIRECTORY, RT_PERM_READ, 9 },
+    { "vlink", RT_RULE_FILE, RT_PERM_VIEW, 9 },     { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
+};
+
+static void make_levels(void)
+{
+    static const char *const files[] = { "none", "view", "read", "write", "hid/f", "vdir/f", "rdir/f" };
+
+    for (size_t i = 0; i < N(files); i++)
+        cr_assert(tree_put(h.base, files[i], "text"));
+    cr_assert(tree_symlink("read", h.base, "vlink"));
+    start(levels, N(levels));
+}
+
+Test(rules, none_does_not_exist)
+{
+    char names[256], value[8];
+    struct stat st;
+
+    make_levels();
+    FAILS(ENOENT, fstatat(at, "none", &st, 0));
+    FAILS(ENOENT, fstatat(at, "hid", &st, 0));
+    FAILS(ENOENT, fstatat(at, "hid/f", &st, 0));
+    FAILS(ENOENT, open_close("none", O_RDONLY));
+    FAILS(ENOENT, open_close("none", O_WRONLY));
+    FAILS(ENOENT, open_close("none", O_PATH));
+    FAILS(ENOENT, unlinkat(at, "none", 0));
+    FAILS(ENOENT, unlinkat(at, "hid", AT_REMOVEDIR));
+    FAILS(ENOENT, fchmodat(at, "none", 0600, 0));
+    FAILS(ENOENT, readlinkat(at, "none", value, sizeof value));
+    FAILS(ENOENT, renameat(at, "none", at, "got"));
+    FAILS(ENOENT, linkat(at, "none", at, "got", 0));
+    cr_expect(list(".", names, sizeof names) == 6, "%s", names);
+    cr_expect(!strstr(names, "none") && !strstr(names, "hid"));
+    cr_expect(tree_is(h.base, "none", "text"));
+}
+
+Test(rules, view_shows_and_does_not_open)
+{
+    char buf[16], path[256];
+    struct stat st;
+
+    make_levels();
+    WORKS(fstatat(at, "view", &st, 0));
+    cr_expect(st.st_size == 4);
+    WORKS(faccessat(at, "view", F_OK, 0));
+    FAILS(EACCES, open_close("view", O_RDONLY));
+    FAILS(EACCES, open_close("view", O_RDWR));
+    FAILS(EACCES, open_close("view", O_WRONLY | O_TRUNC));
+    FAILS(EACCES, readlinkat(at, "vlink", buf, sizeof buf));
+    snprintf(path, sizeof path, "%s/view", h.mnt);
+    FAILS(EACCES, getxattr(path, "user.a", buf, sizeof buf));
+    FAILS(EACCES, listxattr(path, buf, sizeof buf));
+    WORKS(list("vdir", buf, sizeof buf));
+    cr_expect(strcmp(buf, "f ") == 0);
+    WORKS(fstatat(at, "vdir/f", &st, 0));
+    FAILS(EACCES, open_close("vdir/f", O_RDONLY));
+}
+
+Test(rules, read_reads_and_does_not_change)
+{
+    struct timespec now[2] = { { 0, UTIME_NOW }, { 0, UTIME_NOW } };
+    char path[256], value[8];
+
+    make_levels();
+    cr_expect(tree_is(h.mnt, "read", "text"));
+    FAILS(EACCES, open_close("read", O_WRONLY));
+    FAILS(EACCES, open_close("read", O_RDWR | O_APPEND));
+    FAILS(EACCES, open_close("read", O_RDONLY | O_TRUNC));
+    FAILS(EACCES, fchmodat(at, "read", 0777, 0));
+    FAILS(EACCES, utimensat(at, "read", now, 0));
+    FAILS(EACCES, unlinkat(at, "read", 0));
+    FAILS(EACCES, renameat(at, "read", at, "got"));
+    FAILS(EACCES, renameat(at, "write", at, "read"));
+    FAILS(EACCES, linkat(at, "read", at, "got", 0));
+    FAILS(EACCES, linkat(at, "vlink", at, "got", 0));
+    FAILS(EACCES, open_close("rdir/new", O_CREAT | O_WRONLY));
+    FAILS(EACCES, mkdirat(at, "rdir/new", 0755));
+    FAILS(EACCES, unlinkat(at, "rdir/f", 0));
+    snprintf(path, sizeof path, "%s/read", h.mnt);
+    FAILS(EACCES, truncate(path, 1));
+    FAILS(EACCES, setxattr(path, "user.a", "1", 1, 0));
+    FAILS(EACCES, removexattr(path, "user.a"));
+    FAILS(ENODATA, getxattr(path, "user.a", value, sizeof value));
+    cr_expect(tree_is(h.base, "read", "text"));
+    cr_expect(tree_exists(h.base, "write") && tree_exists(h.base, "rdir/f"));
+}
+
+/* What a hidden name answers, with and without something there, has to be the same (W7). */
+static void probe_hidden(const char *what)
+{
+    FAILS(EACCES, open_close("none", O_CREAT | O_WRONLY));
+    FAILS(EACCES, open_close("none", O_CREAT | O_EXCL | O_WRONLY));
+    FAILS(EACCES, mknodat(at, "none", S_IFIFO | 0644, 0));
+    FAILS(EACCES, symlinkat("x", at, "none"));
+    FAILS(EACCES, linkat(at, "write", at, "none", 0));
+    FAILS(EACCES, renameat(at, "write", at, "none"));
+    FAILS(EACCES, syscall(SYS_renameat2, at, "write", at, "none", RENAME_NOREPLACE));
+    FAILS(EACCES, mkdirat(at, "hid", 0755));
+    FAILS(EACCES, renameat(at, "wdir", at, "hid"));
+    cr_expect(tree_exists(h.base, "write") && tree_exists(h.base, "wdir"), "%s", what);
+}
+
+Test(rules, a_hidden_name_cannot_be_probed)
+{
+    struct stat st;
+
+    cr_assert(tree_mkdir(h.base, "wdir"));
+    make_levels();
+    probe_hidden("something there");
+    cr_assert(tree_is(h.base, "none", "text") && tree_exists(h.base, "hid/f"));
+    cr_assert(unlinkat(AT_FDCWD, strcat(strcpy((char[128]) { 0 }, h.base), "/none"), 0) == 0);
+    cr_assert(tree_remove(strcat(strcpy((char[128]) { 0 }, h.base), "/hid")));
+    probe_hidden("nothing there");
+    FAILS(ENOENT, fstatat(at, "none", &st, 0));
+    cr_expect(!tree_exists(h.base, "none") && !tree_exists(h.base, "hid"));
+}
+
+/* A name that may be made as one kind, but is there as another and hidden as such. */
+Test(rules, a_hidden_entry_of_another_kind_is_not_told_from_a_denial)
+{
+    static const struct rule kinds[] = {
+        { "x", RT_RULE_DIRECTORY, RT_PERM_NONE, 0 },
+        { "x", RT_RULE_FILE, RT_PERM_WRITE, 0 },
+        { "other", RT_RULE_FILE, RT_PERM_WRITE, 0 },
+    };
+    struct stat st;
+
+    cr_assert(tree_put(h.base, "x/secret", "text") && tree_put(h.base, "other", "text"));
+    start(kinds, N(kinds));
+    FAILS(ENOENT, fstatat(at, "x", &st, 0));
+    FAILS(EACCES, open_close("x", O_CREAT | O_WRONLY));
+    FAILS(EACCES, symlinkat("y", at, "x"));
+    FAILS(EACCES, mknodat(at, "x", S_IFIFO | 0600, 0));
+    FAILS(EACCES, linkat(at, "other", at, "x", 0));
+    FAILS(EACCES, renameat(at, "other", at, "x"));
+    FAILS(ENOENT, unlinkat(at, "x", 0));
+    cr_expect(tree_exists(h.base, "x/secret"));
+}
+
+static const struct rule moves[] = {
+    { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
+    { "src/secret", RT_RULE_FILE, RT_PERM_NONE, 9 },
+    { "src/deep/**/look", RT_RULE_GLOB, RT_PERM_VIEW, 9 },
+    { "**/*.key", RT_RULE_GLOB, RT_PERM_NONE, 9 },
+    { "src/shut", RT_RULE_DIRECTORY, RT_PERM_NONE, 9 },
+};
+
+Test(rules, a_directory_moves_only_where_nothing_below_gains)
+{
+    cr_assert(tree_put(h.base, "src/secret", "s") && tree_put(h.base, "deep2/f", "d"));
+    cr_assert(tree_put(h.base, "src/deep/a/b/look", "v") && tree_put(h.base, "free/a/x.key", "k"));
+    cr_assert(tree_put(h.base, "src/shut/f", "d"));
+    start(moves, N(moves));
+    FAILS(EXDEV, renameat(at, "src", at, "got"));
+    FAILS(EXDEV, renameat(at, "src/deep", at, "got"));
+    FAILS(EXDEV, renameat(at, "src/deep/a", at, "got"));
+    FAILS(EXDEV, syscall(SYS_renameat2, at, "src/deep", at, "deep2", RENAME_EXCHANGE));
+    FAILS(EXDEV, syscall(SYS_renameat2, at, "deep2", at, "src/deep", RENAME_EXCHANGE));
+    WORKS(renameat(at, "free", at, "free2")); /* hidden before and after */
+    FAILS(ENOENT, open_close("free2/a/x.key", O_RDONLY));
+    cr_expect(tree_exists(h.base, "free2/a/x.key") && tree_exists(h.base, "src/deep/a/b/look"));
+    WORKS(renameat(at, "deep2", at, "src/deep2"));
+    cr_expect(tree_is(h.base, "src/deep2/f", "d"));
+}
+
+Test(rules, what_is_below_a_moved_directory_goes_by_its_new_name)
+{
+    static const struct rule down[] = {
+        { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
+        { "cage/**", RT_RULE_GLOB, RT_PERM_VIEW, 9 },
+        { "cage/box", RT_RULE_DIRECTORY, RT_PERM_WRITE, 10 },
+        { "cage/box/in/f", RT_RULE_FILE, RT_PERM_READ, 11 },
+    };
+    int fd;
+
+    cr_assert(tree_put(h.base, "box/in/f", "text") && tree_mkdir(h.base, "cage"));
+    start(down, N(down));
+    fd = openat(at, "box/in/f", O_RDWR);
+    WORKS(fd);
+    WORKS(renameat(at, "box", at, "cage/box"));
+    FAILS(EACCES, open_close("cage/box/in/f", O_RDWR));
+    WORKS(open_close("cage/box/in/f", O_RDONLY));
+    cr_expect(write(fd, "more", 4) == 4, "an open file keeps its rights");
+    close(fd);
+    cr_expect(tree_is(h.base, "cage/box/in/f", "more"));
+}
+
+Test(rules, a_directory_with_hidden_entries_is_not_empty)
+{
+    cr_assert(tree_put(h.base, "d/x.key", "k") && tree_mkdir(h.base, "e"));
+    start(moves, N(moves));
+    FAILS(ENOTEMPTY, unlinkat(at, "d", AT_REMOVEDIR));
+    FAILS(ENOTEMPTY, renameat(at, "e", at, "d"));
+    cr_expect(tree_exists(h.base, "d/x.key"));
+}
+
+Test(rules, a_way_to_something_visible_shows_only_that)
+{
+    static const struct rule deep[] = { { "a/b/c/file", RT_RULE_FILE, RT_PERM_READ, 0 } };
+    char names[64];
+    struct stat st;
+
+    cr_assert(tree_put(h.base, "a/b/c/file", "text") && tree_put(h.base, "a/other", "x"));
+    cr_assert(tree_put(h.base, "a/b/c/other", "x") && tree_put(h.base, "z/file", "x"));
+    start(deep, N(deep));
+    cr_expect(tree_is(h.mnt, "a/b/c/file", "text"));
+    WORKS(list(".", names, sizeof names));
+    cr_expect(strcmp(names, "a ") == 0, "%s", names);
+    WORKS(list("a", names, sizeof names));
+    cr_expect(strcmp(names, "b ") == 0, "%s", names);
+    WORKS(list("a/b/c", names, sizeof names));
+    cr_expect(strcmp(names, "file ") == 0, "%s", names);
+    FAILS(EACCES, mkdirat(at, "a/new", 0755));
+    WORKS(fstatat(at, "a/b", &st, 0));
+    cr_expect(st.st_nlink == 1, "the count of links tells of hidden directories");
+}
+
+Test(rules, no_rules_are_an_empty_workspace)
+{
+    char names[64];
+    struct stat st;
+
+    cr_assert(tree_put(h.base, "f", "x"));
+    start(NULL, 0);
+    WORKS(fstatat(at, "", &st, AT_EMPTY_PATH));
+    cr_expect(list(".", names, sizeof names) == 0);
+    FAILS(EACCES, mkdirat(at, "d", 0755));
+}
+
+Test(rules, new_rules_hold_at_once)
+{
+    static const struct rule before[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "b", 2, RT_PERM_NONE, 1 } };
+    static const struct rule after[] = { { "**", RT_RULE_GLOB, RT_PERM_READ, 0 }, { "a", 2, RT_PERM_NONE, 1 } };
+    struct wire_out w = { 0 };
+    struct stat st;
+    int fd;
+
+    cr_assert(tree_put(h.base, "a", "1") && tree_put(h.base, "b", "2") && tree_put(h.base, "d/c", "3"));
+    start(before, N(before));
+    WORKS(fstatat(at, "a", &st, 0));
+    FAILS(ENOENT, fstatat(at, "b", &st, 0));
+    fd = openat(at, "d/c", O_RDWR);
+    WORKS(fd);
+    harness_put_rules(&w, after, N(after));
+    cr_expect(harness_request(&h, PERMFS_RULES, w.data, w.len) == PERMFS_OK);
+    wire_out_release(&w);
+    FAILS(ENOENT, fstatat(at, "a", &st, 0));
+    WORKS(fstatat(at, "b", &st, 0));
+    FAILS(EACCES, open_close("d/c", O_RDWR));
+    cr_expect(pwrite(fd, "4", 1, 0) == 1);
+    close(fd);
+    cr_expect(tree_is(h.mnt, "d/c", "4"));
+}

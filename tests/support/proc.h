@@ -1,0 +1,34 @@
+/* What the kernel says about this process and others: for checks that nothing is left behind. */
+#ifndef STOCKADE_TEST_PROC_H
+#define STOCKADE_TEST_PROC_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Processes, zombies and this one excluded, whose command line holds text. ret_first (may be NULL): one of them. */
+size_t proc_count(const char *text, pid_t *ret_first);
+/* The same after waiting until there are n of them, at most ms. */
+size_t proc_await(const char *text, size_t n, int ms, pid_t *ret_first);
+
+/* Children of this process: all of its threads'. Zombies are counted apart; either may be NULL. Nothing is reaped. */
+void proc_children(size_t *ret_living, size_t *ret_zombies);
+
+/* "pid (name) state command line" of each living child, a line each, for messages; to be freed. */
+char *proc_children_text(void);
+
+size_t proc_fds(void); /* open in this process */
+/* "number -> target" lines of the open fds from 3 up that are not close-on-exec; to be freed. */
+char *proc_inheritable_fds(void);
+size_t proc_threads(void); /* of this process */
+
+/* The first mount point at or below dir, to be freed; NULL if there is none. */
+char *proc_mount_below(const char *dir);
+
+/* The content of /proc/PID/NAME with NULs made spaces, to be freed; NULL if there is none. */
+char *proc_read(pid_t pid, const char *name);
+
+void sleep_ms(int ms);
+int64_t now_ns(void); /* CLOCK_MONOTONIC */
+
+#endif
