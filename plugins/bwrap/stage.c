@@ -121,7 +121,6 @@ int stage_enter(void *arg)
     const struct stage *stage = arg;
     int trees[STAGE_ITEMS_MAX], err;
 
-    (void)umask(022);
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
         return errno;
     /* All sources before anything is covered. */

@@ -72,11 +72,14 @@ static int32_t step_directory(struct op *op, struct rise *rise)
 {
     struct record *record = &rise->locked->record;
     int box_fd = rise->locked->box_fd;
+    int err = dir_make(box_fd, "mnt", 0700);
 
-    if ((mkdirat(box_fd, "mnt", 0700) < 0 && errno != EEXIST) || (mkdirat(box_fd, "boot", 0755) < 0 && errno != EEXIST))
-        return op_fail(op, error_status(errno), errno, "%s", rise->paths.box);
+    if (!err)
+        err = dir_make(box_fd, "boot", 0755);
+    if (err)
+        return op_fail(op, error_status(-err), -err, "%s", rise->paths.box);
     rise->boot_dir_fd = openat(box_fd, "boot", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (rise->boot_dir_fd < 0 || fchmod(rise->boot_dir_fd, 0755) < 0) /* mkdir obeys the host's umask */
+    if (rise->boot_dir_fd < 0)
         return op_fail(op, error_status(errno), errno, "%s", rise->paths.boot);
     (void)cgroup_make(rise->paths.box, record->cgroup, sizeof record->cgroup, &rise->procs_fd);
     return RT_OK;

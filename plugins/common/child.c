@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -60,6 +61,7 @@ static int child_main(void *arg)
 
     child_signals();
     (void)setsid();
+    (void)umask(022); /* the child's own: it shares no filesystem attributes with the host */
     if (spec->cgroup_procs_fd >= 0 && write(spec->cgroup_procs_fd, "0", 1) != 1)
         err = errno;
     if (!err && spec->prepare)

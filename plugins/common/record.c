@@ -208,9 +208,11 @@ int32_t record_lock(struct op *op, const char *id, struct locked *ret)
         status = box_open(op, id, &locked.box_fd);
         if (status)
             return status;
-        locked.lock_fd = openat(locked.box_fd, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (locked.lock_fd < 0)
-            status = errno == ENOENT ? RT_OK : op_fail(op, error_status(errno), errno, "lock '%s'", id);
+        locked.lock_fd = file_make(locked.box_fd, "lock", 0, 0600);
+        if (locked.lock_fd == -ENOENT)
+            status = RT_OK; /* it has just been removed: look again */
+        else if (locked.lock_fd < 0)
+            status = op_fail(op, error_status(-locked.lock_fd), -locked.lock_fd, "lock '%s'", id);
         else
             status = lock_wait(op, locked.lock_fd);
         if (status || (locked.lock_fd >= 0 && lock_is_current(op, id, locked.lock_fd)))
@@ -279,9 +281,9 @@ int32_t record_create(struct op *op, cJSON *spec, struct record *ret)
     strcpy(temp, "boxes/.new-");
     random_name(temp + strlen(temp), 12);
     snprintf(path, sizeof path, "boxes/%s", record.spec.id);
-    if (mkdirat(op->rt->dir_fd, temp, 0700) == 0) {
+    if (dir_make(op->rt->dir_fd, temp, 0700) == 0) {
         box_fd = openat(op->rt->dir_fd, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        lock_fd = box_fd < 0 ? -1 : openat(box_fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        lock_fd = box_fd < 0 ? -1 : file_make(box_fd, "lock", 0, 0600);
     }
     if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
         status =

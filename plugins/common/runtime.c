@@ -102,16 +102,14 @@ static int32_t open_config(struct runtime *rt, const char *text, rt_error *err)
 static int make_directories(const char *path)
 {
     cleanup_free char *copy = strdup(path);
+    int err = copy ? 0 : -ENOMEM;
 
-    if (!copy)
-        return -ENOMEM;
-    for (char *at = copy + 1; (at = strchr(at, '/')); at++) {
+    for (char *at = copy ? copy + 1 : NULL; !err && (at = strchr(at, '/')); at++) {
         *at = '\0';
-        if (mkdir(copy, 0755) < 0 && errno != EEXIST)
-            return -errno;
+        err = dir_make(AT_FDCWD, copy, 0755);
         *at = '/';
     }
-    return mkdir(copy, 0700) < 0 && errno != EEXIST ? -errno : 0;
+    return err ? err : dir_make(AT_FDCWD, copy, 0700);
 }
 
 /* Ours, and nobody else may write there: its sockets and records are trusted. */
@@ -153,14 +151,14 @@ static int32_t open_state(struct runtime *rt, const char *state_dir, rt_error *e
         rt->dir = NULL;
         return error_set(err, RT_E_NOMEM, 0, "the state directory");
     }
-    if (mkdir(rt->dir, 0700) < 0 && errno != EEXIST)
-        return error_set(err, error_status(errno), errno, "make %s", rt->dir);
+    failed = dir_make(AT_FDCWD, rt->dir, 0700);
+    if (failed)
+        return error_set(err, error_status(-failed), -failed, "make %s", rt->dir);
     rt->dir_fd = open(rt->dir, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (rt->dir_fd < 0)
         return error_set(err, error_status(errno), errno, "open %s", rt->dir);
-    if (mkdirat(rt->dir_fd, "boxes", 0700) < 0 && errno != EEXIST)
-        return error_set(err, error_status(errno), errno, "make %s/boxes", rt->dir);
-    return RT_OK;
+    failed = dir_make(rt->dir_fd, "boxes", 0700);
+    return failed ? error_set(err, error_status(-failed), -failed, "make %s/boxes", rt->dir) : RT_OK;
 }
 
 /* LIB/stockade/x.so has its helpers in LIB/../libexec/stockade. */

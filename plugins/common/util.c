@@ -53,6 +53,25 @@ void random_name(char *ret, size_t n)
     ret[n] = '\0';
 }
 
+int dir_make(int dir_fd, const char *name, mode_t mode)
+{
+    if (mkdirat(dir_fd, name, mode) < 0)
+        return errno == EEXIST ? 0 : -errno;
+    return fchmodat(dir_fd, name, mode, 0) < 0 ? -errno : 0;
+}
+
+int file_make(int dir_fd, const char *name, int flags, mode_t mode)
+{
+    int fd = openat(dir_fd, name, flags | O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, mode), err;
+
+    if (fd >= 0 && fchmod(fd, mode) == 0)
+        return fd;
+    err = -errno;
+    if (fd >= 0)
+        close(fd);
+    return err;
+}
+
 int file_read(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_len)
 {
     cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
@@ -110,9 +129,9 @@ int file_replace(int dir_fd, const char *name, const char *data, size_t len)
 
     random_name(suffix, sizeof suffix - 1);
     snprintf(temp, sizeof temp, ".%s.%s", name, suffix);
-    fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    fd = file_make(dir_fd, temp, O_EXCL, 0600);
     if (fd < 0)
-        return -errno;
+        return fd;
     err = write_all(fd, data, len);
     if (!err && renameat(dir_fd, temp, dir_fd, name) < 0)
         err = -errno;

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/types.h>
 #include <unistd.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof *(a))
@@ -55,6 +56,13 @@ bool id_valid(const char *s);
 
 /* Writes n random lower-case letters and digits and a NUL. */
 void random_name(char *ret, size_t n);
+
+/*
+ * mkdirat(2) and openat(2) with exactly this mode, whatever the host's umask. dir_make() accepts one that is there, as
+ * it is, and returns 0 or -errno; file_make() opens for reading and writing and returns the fd or -errno.
+ */
+int dir_make(int dir_fd, const char *name, mode_t mode);
+int file_make(int dir_fd, const char *name, int flags, mode_t mode);
 
 /* Reads a whole small file below a directory into memory; refuses one larger than max. Returns 0 or -errno. */
 int file_read(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_len);

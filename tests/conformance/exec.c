@@ -307,7 +307,7 @@ CONFORMANCE_TEST(exec, X13_duration_cpu_and_memory)
     r = run_argv("box", ARGV(PROBE, "memory", "96"));
     cr_assert(run_is(r, 0, "1\n"), "%s", run_describe(r));
     large = &r->result->exit;
-    cr_expect(large->max_rss_bytes >= UINT64_C(96) << 20 && large->max_rss_bytes < UINT64_C(128) << 20, "%llu bytes",
+    cr_expect(large->max_rss_bytes >= UINT64_C(95) << 20 && large->max_rss_bytes < UINT64_C(128) << 20, "%llu bytes",
               (unsigned long long)large->max_rss_bytes);
     cr_expect(idle->max_rss_bytes > 0 && idle->max_rss_bytes < UINT64_C(96) << 20);
 }

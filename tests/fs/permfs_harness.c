@@ -255,12 +255,14 @@ void harness_stop(struct harness *h)
     if (h->owner >= 0)
         close(h->owner);
     h->owner = -1;
-    if (!h->pid)
-        return;
-    kill(h->pid, SIGKILL);
-    waitpid(h->pid, NULL, 0);
-    h->pid = 0;
-    umount2(h->mnt, MNT_DETACH);
+    if (h->pid) {
+        kill(h->pid, SIGKILL);
+        waitpid(h->pid, NULL, 0);
+        h->pid = 0;
+    }
+    cr_expect(!is_mounted(h), "a mount is left behind");
+    if (is_mounted(h))
+        umount2(h->mnt, MNT_DETACH);
 }
 
 void harness_release(struct harness *h)
