@@ -128,7 +128,7 @@ static void channels_step(struct pump *pump, const struct pollfd *fds)
 /* The command's stdin may be closed by it while we have nothing to write: only poll(2) tells. */
 static void input_watch(struct pump *pump, struct pollfd *fd)
 {
-    *fd = (struct pollfd) { .fd = pump->is_exited ? -1 : pump->process->stdin_fd, .events = 0 };
+    *fd = (struct pollfd){ .fd = pump->is_exited ? -1 : pump->process->stdin_fd, .events = 0 };
 }
 
 static void pump_once(struct pump *pump)
@@ -140,8 +140,8 @@ static void pump_once(struct pump *pump)
         fds[i] = channel_pollfd(&pump->channels[i]);
     if (pump->is_exited)
         fds[IN].fd = -1;
-    fds[SIGNALS] = (struct pollfd) { .fd = pump->signal_fd, .events = POLLIN };
-    fds[EXIT] = (struct pollfd) { .fd = pump->is_exited ? -1 : pump->process->exit_fd, .events = POLLIN };
+    fds[SIGNALS] = (struct pollfd){ .fd = pump->signal_fd, .events = POLLIN };
+    fds[EXIT] = (struct pollfd){ .fd = pump->is_exited ? -1 : pump->process->exit_fd, .events = POLLIN };
     input_watch(pump, &fds[INPUT_GONE]);
     if (poll(fds, FDS, poll_wait_ms(pump)) < 0)
         return; /* EINTR */
@@ -187,6 +187,7 @@ static void process_run(struct pump *pump, const char *id, const rt_exec_request
         pump->expires = now_ns() + req->timeout_ms * NS_PER_MS;
     channels_init(pump, interactive);
     pump->host->call.cancel_fd = -1; /* signals are the command's now */
+    exit_wait(pump, 0);              /* what could not be executed has ended already */
     while (!is_over(pump))
         pump_once(pump);
     sb->ops->process_release(sb->rt, pump->process);
@@ -278,7 +279,7 @@ void pump_run(struct host *host, const char *id, const rt_exec_request *req, boo
 {
     struct pump *pump = calloc(1, sizeof *pump);
 
-    *ret = (struct pump_end) { .exit = RT_EXIT_INIT };
+    *ret = (struct pump_end){ .exit = RT_EXIT_INIT };
     if (!pump) {
         ret->status = RT_E_NOMEM;
         return;

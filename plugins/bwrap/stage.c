@@ -1,5 +1,6 @@
 #include "bwrap.h"
 
+#include "child.h"
 #include "util.h"
 
 #include <fcntl.h>
@@ -71,7 +72,7 @@ void stage_release(struct stage *stage)
 
 /* ---- entering, in the child: system calls only ---- */
 
-static int item_make(const struct stage_item *item)
+CHILD_CODE static int item_make(const struct stage_item *item)
 {
     int fd;
 
@@ -84,7 +85,7 @@ static int item_make(const struct stage_item *item)
     return 0;
 }
 
-static int items_place(const struct stage *stage, const int *trees)
+CHILD_CODE static int items_place(const struct stage *stage, const int *trees)
 {
     if (mkdir("stage", 0755) < 0 || mkdir("tmp", 0755) < 0) /* bubblewrap builds its root over /tmp */
         return errno;
@@ -108,7 +109,7 @@ static int items_place(const struct stage *stage, const int *trees)
 }
 
 /* Raw calls: libc's would make the host's other threads change their ids too. */
-static int become(uint32_t uid, uint32_t gid)
+CHILD_CODE static int become(uint32_t uid, uint32_t gid)
 {
     if (syscall(SYS_setgroups, 0, NULL) < 0 || syscall(SYS_setresgid, gid, gid, gid) < 0 ||
         syscall(SYS_setresuid, uid, uid, uid) < 0)
@@ -116,7 +117,7 @@ static int become(uint32_t uid, uint32_t gid)
     return 0;
 }
 
-int stage_enter(void *arg)
+CHILD_CODE int stage_enter(void *arg)
 {
     const struct stage *stage = arg;
     int trees[STAGE_ITEMS_MAX], err;

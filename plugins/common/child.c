@@ -21,7 +21,7 @@ struct start {
 };
 
 /* All numbers move above the range first, so that none is overwritten before it was used. */
-static int child_fds(const struct child_spec *spec, int null_fd, int *exec_fd)
+CHILD_CODE static int child_fds(const struct child_spec *spec, int null_fd, int *exec_fd)
 {
     int high[CHILD_FDS_MAX];
 
@@ -42,7 +42,7 @@ static int child_fds(const struct child_spec *spec, int null_fd, int *exec_fd)
     return syscall(SYS_close_range, (unsigned)spec->n_fds, ~0u, 4u /* CLOSE_RANGE_CLOEXEC */) < 0 ? errno : 0;
 }
 
-static void child_signals(void)
+CHILD_CODE static void child_signals(void)
 {
     struct sigaction action = { .sa_handler = SIG_DFL };
     sigset_t none;
@@ -53,7 +53,7 @@ static void child_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static int child_main(void *arg)
+CHILD_CODE static int child_main(void *arg)
 {
     struct start *start = arg;
     const struct child_spec *spec = start->spec;

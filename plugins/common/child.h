@@ -4,6 +4,12 @@
 
 #include <sys/types.h>
 
+/*
+ * For what runs in the child before exec: its stack is one that sanitizers do not know, and what they would note about
+ * it outlives it.
+ */
+#define CHILD_CODE __attribute__((no_sanitize("address,undefined,thread")))
+
 struct child_spec {
     const char *file; /* path of the program; exec_fd is used instead if it is not -1 */
     int exec_fd;

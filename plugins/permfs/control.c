@@ -141,7 +141,7 @@ static bool wait_and_serve(struct control *c)
     };
 
     for (int i = 0; i < CONTROL_CONNS_MAX; i++)
-        v[POLL_CONNS + i] = (struct pollfd) { c->conns[i], POLLIN, 0 };
+        v[POLL_CONNS + i] = (struct pollfd){ c->conns[i], POLLIN, 0 };
     if (poll(v, POLL_ALL, -1) < 0)
         return errno != EINTR;
     if (v[POLL_SIGNALS].revents || v[POLL_ENDED].revents)

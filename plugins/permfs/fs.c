@@ -143,7 +143,7 @@ int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *
 
     if (r)
         return r;
-    *ret = (struct fuse_entry_param) {
+    *ret = (struct fuse_entry_param){
         .ino = (fuse_ino_t)(uintptr_t)node,
         .generation = node->generation,
         .attr = *st,

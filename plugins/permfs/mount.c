@@ -140,9 +140,9 @@ static int mount_by_helper(struct mount *m, char why[WHY_MAX])
 
 static struct fuse_session *session_new(bool direct, void *userdata)
 {
-    char *direct_argv[] = { (char[]) { "permfs" }, NULL };
-    char *helper_argv[] = { (char[]) { "permfs" }, (char[]) { "-o" },
-                            (char[]) { "default_permissions,nosuid,nodev,fsname=stockade,subtype=stockade" }, NULL };
+    char *direct_argv[] = { (char[]){ "permfs" }, NULL };
+    char *helper_argv[] = { (char[]){ "permfs" }, (char[]){ "-o" },
+                            (char[]){ "default_permissions,nosuid,nodev,fsname=stockade,subtype=stockade" }, NULL };
     struct fuse_args args = FUSE_ARGS_INIT(direct ? 1 : 3, direct ? direct_argv : helper_argv);
     struct fuse_session *session = fuse_session_new(&args, &fs_ops, sizeof fs_ops, userdata);
 
@@ -171,7 +171,7 @@ int mount_start(struct mount *m, const struct settings *settings, void *userdata
         r = open_device(&device, why);
     if (r)
         return r;
-    *m = (struct mount) { .point = settings->mount_point, .session = session_new(direct, userdata) };
+    *m = (struct mount){ .point = settings->mount_point, .session = session_new(direct, userdata) };
     if (!m->session)
         r = fail(why, -ENOMEM, "libfuse: cannot make a session");
     else

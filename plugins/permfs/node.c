@@ -80,6 +80,13 @@ static void hash_remove(struct node_table *t, struct node *node)
     t->n_nodes--;
 }
 
+static void free_node(struct node *node)
+{
+    LIST_REMOVE(node, all);
+    free(node->name);
+    free(node);
+}
+
 /* Frees the node if nothing holds it, then its parent if that was the last to hold it, and so on. Lock held. */
 static void unref(struct node_table *t, struct node *node)
 {
@@ -92,8 +99,7 @@ static void unref(struct node_table *t, struct node *node)
             t->n_fds--;
             close(node->fd);
         }
-        free(node->name);
-        free(node);
+        free_node(node);
         node = parent;
     }
 }
@@ -102,7 +108,7 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
 {
     struct stat st;
 
-    *t = (struct node_table) { .epoch = 1, .max_fds = max_fds, .fd_trust_ns = fd_trust_ns };
+    *t = (struct node_table){ .epoch = 1, .max_fds = max_fds, .fd_trust_ns = fd_trust_ns };
     if (fstat(root_fd, &st) < 0)
         return -errno;
     t->buckets = calloc(BUCKETS_MIN, sizeof(*t->buckets));
@@ -111,6 +117,7 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
     t->n_buckets = BUCKETS_MIN;
     pthread_mutex_init(&t->lock, NULL);
     TAILQ_INIT(&t->fd_lru);
+    LIST_INIT(&t->all);
     t->rules = rules_ref(rules);
     t->root.dev = st.st_dev;
     t->root.ino = st.st_ino;
@@ -122,24 +129,29 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
     return t->root.name ? 0 : -ENOMEM;
 }
 
-/* Children hold their parents, so the order is of no matter as long as each node is freed by itself. */
+/* What is still open when the mount is gone is never released by the kernel. */
+static void close_handles(struct node *node)
+{
+    struct handle *handle;
+
+    while ((handle = LIST_FIRST(&node->handles))) {
+        LIST_REMOVE(handle, link);
+        close(handle->fd);
+        free(handle);
+    }
+}
+
 void node_table_release(struct node_table *t)
 {
-    struct node *all = NULL, *node;
+    struct node *node;
 
-    for (size_t i = 0; i < t->n_buckets; i++)
-        while ((node = t->buckets[i])) {
-            t->buckets[i] = node->next;
-            node->next = all;
-            all = node;
-        }
-    while ((node = all)) {
-        all = node->next;
+    while ((node = LIST_FIRST(&t->all))) {
+        close_handles(node);
         if (node->fd >= 0)
             close(node->fd);
-        free(node->name);
-        free(node);
+        free_node(node);
     }
+    close_handles(&t->root);
     free(t->buckets);
     free(t->root.name);
     rules_unref(t->rules);
@@ -166,6 +178,7 @@ static struct node *make(struct node_table *t, struct node *parent, const char *
     node->generation = ++t->generation;
     node->fd = -1;
     LIST_INIT(&node->handles);
+    LIST_INSERT_HEAD(&t->all, node, all);
     hash_insert(t, node);
     return node;
 }

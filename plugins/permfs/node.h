@@ -26,7 +26,10 @@ struct stamp {
 
 struct node;
 
-/* An open file or directory of the sandbox, on its node's list, so that an unlinked node can still be reached. */
+/*
+ * An open file or directory of the sandbox, on its node's list, so that an unlinked node can still be reached.
+ * Allocated by malloc; may be the beginning of a larger struct.
+ */
 struct handle {
     struct node *node; /* pinned by the kernel as long as the handle is open */
     int fd;
@@ -57,7 +60,8 @@ struct node {
     int64_t fd_checked_ns; /* CLOCK_MONOTONIC: when fd was last seen to be what parent and name lead to */
     TAILQ_ENTRY(node) fd_lru;
 
-    LIST_HEAD(, handle) handles;
+    LIST_ENTRY(node) all; /* of the table, with or without a name; not the root */
+    LIST_HEAD(handle_list, handle) handles;
     struct stamp seen; /* of the content that the kernel may have cached */
 };
 
@@ -65,6 +69,7 @@ struct node_table {
     pthread_mutex_t lock;
     struct node **buckets;
     size_t n_buckets, n_nodes;
+    LIST_HEAD(node_list, node) all;
     uint64_t generation; /* of the latest node */
     uint64_t moves;      /* renames so far: what failed across one is tried again */
 

@@ -40,7 +40,7 @@ static int enter(struct walk *w, int dir, const char *name, const struct rule_st
         return 0;
     if (fd < 0) /* what cannot be read cannot be judged */
         return fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM ? fd : -EXDEV;
-    w->levels[w->depth] = (struct level) { fdopendir(fd), from, to };
+    w->levels[w->depth] = (struct level){ fdopendir(fd), from, to };
     if (!w->levels[w->depth].dir) {
         err = -errno;
         close(fd);

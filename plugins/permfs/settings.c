@@ -132,5 +132,5 @@ void settings_release(struct settings *settings)
         close(settings->root_fd);
     if (settings->listen_fd >= 0)
         close(settings->listen_fd);
-    *settings = (struct settings) { .root_fd = -1, .listen_fd = -1 };
+    *settings = (struct settings){ .root_fd = -1, .listen_fd = -1 };
 }

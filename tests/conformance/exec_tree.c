@@ -219,7 +219,7 @@ CONFORMANCE_TEST(exec_tree, X9_nothing_written_before_the_end_is_lost)
 CONFORMANCE_TEST(exec_tree, X9_a_child_may_write_without_end)
 {
     BOX_UP("box", WRITE_ALL);
-    EXPECT_RUN(sh("box", "(sleep 1; head -c 20000000 /dev/zero; head -c 20000000 /dev/zero >&2; touch late) & "
+    EXPECT_RUN(sh("box", "(sleep 1; head -c 20000000 /dev/zero && head -c 20000000 /dev/zero >&2 && touch late) & "
                          "echo now"),
                0, "now\n");
     cr_expect(tree_await(fx.codebase, "late", 60000), "the child was blocked or killed");

@@ -216,7 +216,10 @@ CONFORMANCE_TEST(streams, X2_streamed)
     box_with_probe();
     EXPECT_STATUS(RT_OK, stream_run(&sink, REQUEST(.shell = "echo a; echo b >&2; exit 3"), &how));
     cr_expect(sink.out && sink.err && !strcmp(sink.out, "a\n") && !strcmp(sink.err, "b\n") && how.exit_code == 3);
-    EXPECT_STATUS(RT_OK, stream_run(&large, REQUEST(.argv = ARGV(PROBE, "pattern", "100000000", "3000000")), &how));
+    EXPECT_STATUS(RT_OK,
+                  stream_run(&large,
+                             REQUEST(.argv = ARGV(PROBE, "pattern", "100000000", "3000000"), .timeout_ms = RT_FOREVER),
+                             &how));
     cr_expect(large.out_len == 100000000 && pattern_is(large.out, large.out_len, 1), "%zu", large.out_len);
     cr_expect(large.err_len == 3000000 && pattern_is(large.err, large.err_len, 2), "%zu", large.err_len);
     cr_expect(how.exit_code == 0 && how.duration_ns > 0);

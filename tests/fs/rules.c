@@ -181,8 +181,8 @@ Test(rules, a_hidden_name_cannot_be_probed)
     make_levels();
     probe_hidden("something there");
     cr_assert(tree_is(h.base, "none", "text") && tree_exists(h.base, "hid/f"));
-    cr_assert(unlinkat(AT_FDCWD, strcat(strcpy((char[128]) { 0 }, h.base), "/none"), 0) == 0);
-    cr_assert(tree_remove(strcat(strcpy((char[128]) { 0 }, h.base), "/hid")));
+    cr_assert(unlinkat(AT_FDCWD, strcat(strcpy((char[128]){ 0 }, h.base), "/none"), 0) == 0);
+    cr_assert(tree_remove(strcat(strcpy((char[128]){ 0 }, h.base), "/hid")));
     probe_hidden("nothing there");
     FAILS(ENOENT, fstatat(at, "none", &st, 0));
     cr_expect(!tree_exists(h.base, "none") && !tree_exists(h.base, "hid"));

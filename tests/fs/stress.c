@@ -159,7 +159,7 @@ Test(stress, many_processes_at_once)
     int at;
 
     for (int i = 0; i < 3; i++)
-        cr_assert(tree_mkdir(h.base, (char[3]) { 'd', (char)('0' + i), 0 }));
+        cr_assert(tree_mkdir(h.base, (char[3]){ 'd', (char)('0' + i), 0 }));
     cr_assert(harness_start_open(&h), "%s", h.why);
     at = open(h.mnt, O_PATH | O_DIRECTORY);
     cr_expect(run_workers(at) == 0);

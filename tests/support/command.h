@@ -1,0 +1,46 @@
+/* Running a program as a user would: its arguments, input and environment given, its output and end taken. */
+#ifndef STOCKADE_TEST_COMMAND_H
+#define STOCKADE_TEST_COMMAND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+struct command {
+    const char *const *argv; /* ended by NULL; argv[0] is a path */
+    const char *const *env;  /* the whole environment, ended by NULL */
+    const char *cwd;         /* NULL = as it is */
+    const void *input;       /* fed to stdin; NULL = /dev/null */
+    size_t input_len;
+    int timeout_ms; /* 0 = 60 s; past it the program is killed */
+};
+
+struct command_result {
+    int code;        /* exit code, -1 if it did not exit */
+    int signal;      /* that ended it, 0 = none */
+    bool late;       /* it was killed for its timeout */
+    char *out, *err; /* NUL-terminated */
+    size_t out_len, err_len;
+};
+
+/* Runs to the end. Returns false with errno if it could not be started. The caller command_result_release()s. */
+bool command_run(const struct command *command, struct command_result *ret);
+void command_result_release(struct command_result *result);
+
+/* A program that goes on: to be sent signals, say. */
+struct command_running {
+    pid_t pid;
+    int in, out, err; /* pipes; in is -1 if input was not wanted */
+};
+
+/* input and timeout_ms of the command are not used; wants_input makes stdin a pipe. */
+bool command_start(const struct command *command, bool wants_input, struct command_running *ret);
+/* Reads from fd until text has appeared, at most ms. */
+bool command_await(int fd, const char *text, int ms);
+/* Takes its remaining output and its end; kills it after ms. */
+void command_finish(struct command_running *running, int ms, struct command_result *ret);
+
+/* Path of what the build made: $STOCKADE_BUILD (default "build") and name, absolute; to be freed. */
+char *build_path(const char *name);
+
+#endif
