@@ -50,7 +50,7 @@ PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(P
 TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
-.PHONY: all unit deps demo check bench asan tsan lint format install clean tests programs
+.PHONY: all unit deps demo check bench asan tsan fuzz lint format install clean tests programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -61,7 +61,7 @@ programs: $(PROGRAMS)
 
 unit: $(UNIT_TESTS) $(TEST_PLUGINS)
 
-tests: $(TESTS) $(EXAMPLES) $(BUILD)/tests/bench
+tests: $(TESTS) $(EXAMPLES) $(BUILD)/tests/bench $(BUILD)/tests/stress
 
 deps:
 	@tests/deps.sh
@@ -111,7 +111,7 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 
 # ---- tests ----
 
-$(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support -Ihost/lib -Iplugins/permfs
+$(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support
 
 # Archives, so that a unit test links just what it names.
 $(BUILD)/obj/common.a: $(COMMON_OBJ)
@@ -150,6 +150,11 @@ $(BUILD)/tests/e2e: $(call obj,tests/e2e/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockad
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
 
+$(BUILD)/tests/stress: $(call obj,tests/stress/*.c) $(BUILD)/libstockade.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
+
 $(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -175,10 +180,20 @@ bench: all
 	@$(BUILD)/tests/bench build/bench.json
 
 asan: deps
-	@tests/sanitized.sh address,undefined
+	@tests/asan.sh
 
 tsan: deps
-	@tests/sanitized.sh thread
+	@tests/tsan.sh
+
+# One minute a fuzzer; FUZZ_SECONDS=... for more. Needs clang with its runtime (libclang-rt-dev).
+FUZZ_SECONDS ?= 60
+fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
+	for fuzzer in $^; do $$fuzzer -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+
+$(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard plugins/permfs/rules*.c)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)clang -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -Iplugins $^ -o $@
 
 SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 
@@ -188,7 +203,7 @@ format:
 lint:
 	clang-format --dry-run --Werror $(SOURCES)
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --enable=warning,portability -D_GNU_SOURCE -D__linux__ \
-		--suppress=missingIncludeSystem -I. -Iplugins -Iplugins/common -Itests/support -Ihost/lib host plugins
+		--suppress=missingIncludeSystem --suppress=varFuncNullUB -I. -Iplugins -Iplugins/common host plugins
 
 install: programs
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/stockade $(DESTDIR)$(PREFIX)/libexec/stockade \

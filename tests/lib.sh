@@ -97,7 +97,7 @@ as_user() {
 stage() {
     export STOCKADE_BUILD=$work/$(echo "$1" | tr / -)
     mkdir -p "$STOCKADE_BUILD"
-    cp -a "$1"/stockade "$1"/libstockade.so "$1"/lib "$1"/libexec "$1"/tests "$1"/examples "$STOCKADE_BUILD"/
+    cp -a "$1"/{stockade,libstockade.so,lib,libexec,tests} "$STOCKADE_BUILD"/
     chmod -R go+rX "$STOCKADE_BUILD"
 }
 

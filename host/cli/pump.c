@@ -187,7 +187,7 @@ static void process_run(struct pump *pump, const char *id, const rt_exec_request
         pump->expires = now_ns() + req->timeout_ms * NS_PER_MS;
     channels_init(pump, interactive);
     pump->host->call.cancel_fd = -1; /* signals are the command's now */
-    exit_wait(pump, 0);              /* what could not be executed has ended already */
+    exit_wait(pump, 1);              /* what is short, or could not be executed, has ended */
     while (!is_over(pump))
         pump_once(pump);
     sb->ops->process_release(sb->rt, pump->process);

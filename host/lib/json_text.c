@@ -119,6 +119,22 @@ static bool duplicate_find(const cJSON *item, char *path, size_t cap)
     return false;
 }
 
+/*
+ * Where the parser stopped. Where it wanted a key and there is no quote, it says one byte too much: that byte then
+ * follows a ',' or '{' and is no quote itself.
+ */
+static size_t stop_find(const struct scan *scan, const char *end)
+{
+    size_t at = end && end >= scan->text ? (size_t)(end - scan->text) : 0, before;
+
+    if (at < 2 || strchr(" \t\r\n\"", scan->text[at - 1]))
+        return at;
+    before = at - 1;
+    while (before > 0 && strchr(" \t\r\n", scan->text[before - 1]))
+        before--;
+    return before > 0 && strchr(",{", scan->text[before - 1]) ? at - 1 : at;
+}
+
 static int32_t blanked_parse(const struct scan *scan, const char *original, const char *name, rt_error *err,
                              cJSON **ret)
 {
@@ -129,7 +145,7 @@ static int32_t blanked_parse(const struct scan *scan, const char *original, cons
     /* The buffer ends in a NUL, which cJSON wants to see behind the value. */
     json = cJSON_ParseWithLengthOpts(scan->text, scan->len + 1, &end, 1);
     if (!json) {
-        size_t at = end && end >= scan->text ? (size_t)(end - scan->text) : 0;
+        size_t at = stop_find(scan, end);
 
         if (at >= scan->len)
             return fail_at(original, scan->len, name, "syntax error: the text ends too early", err);

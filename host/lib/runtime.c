@@ -84,6 +84,7 @@ int32_t stockade_state_dir(const char *state_dir, const stockade_config *config,
 static int32_t parents_make(const char *dir, rt_error *err)
 {
     char path[PATH_MAX];
+    struct stat st;
 
     if (strlen(dir) >= sizeof path)
         return host_fail(err, RT_E_IO, ENAMETOOLONG, "state directory '%.64s...'", dir);
@@ -92,6 +93,8 @@ static int32_t parents_make(const char *dir, rt_error *err)
         *at = '\0';
         if (mkdir(path, 0700) < 0 && errno != EEXIST)
             return host_fail(err, RT_E_IO, errno, "make the state directory '%s'", path);
+        if (stat(path, &st) < 0 || !S_ISDIR(st.st_mode))
+            return host_fail(err, RT_E_IO, ENOTDIR, "make the state directory '%s'", path);
         *at = '/';
     }
     return RT_OK;

@@ -5,7 +5,7 @@
  * Input: records of one line each. "R" and a byte of type, permission and priority, then a pattern; anything else is
  * a path. Rules come first: a rule after a path starts over.
  */
-#include "rules.h"
+#include "permfs/rules.h"
 
 #include <stdlib.h>
 #include <string.h>

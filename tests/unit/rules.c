@@ -1,6 +1,6 @@
 /* Workspace rules, contract W1-W5: meaning case by case, malformed patterns, bounds, threads and lack of memory. */
-#include "rules.h"
-#include "rules_internal.h"
+#include "permfs/rules.h"
+#include "permfs/rules_internal.h"
 
 #include <criterion/criterion.h>
 #include <criterion/parameterized.h>

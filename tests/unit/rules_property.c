@@ -2,7 +2,7 @@
  * The rule engine against a reference that is slow and plain: whole paths, naive recursion, nothing precomputed.
  * Random rules over a small alphabet, so that they collide often.
  */
-#include "rules.h"
+#include "permfs/rules.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

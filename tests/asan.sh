@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# `make asan`: every suite with plugins, host library, filesystem daemon and command under ASan and UBSan.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib.sh
+
+make --no-print-directory -j"$(nproc)" SAN=address,undefined programs tests
+stage build/san-address
+suites "asan, "
+check "nothing is left running or mounted" tests/nothing_left.sh "$work"
+totals
