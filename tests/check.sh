@@ -4,18 +4,24 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib.sh
+export TMPDIR=$work
 
 make --no-print-directory -j"$(nproc)" programs tests
 stage build
 check "headers alone, C11 and C++17" tests/headers.sh
 check "plugins export one symbol" tests/symbols.sh
 suites
+check "many threads on one runtime" tests/threads.sh 5
 check "own unit tests inside a bwrap sandbox" tests/self.sh
 check "README's host builds and runs" tests/readme.sh
 
 make --no-print-directory -j"$(nproc)" SAN=address,undefined programs tests
 stage build/san-address
 suites "asan, "
+
+make --no-print-directory -j"$(nproc)" SAN=thread programs build/san-thread/tests/stress
+stage build/san-thread
+check "tsan, many threads on one runtime" tests/threads.sh 10
 
 check "nothing is left running or mounted" tests/nothing_left.sh "$work"
 totals

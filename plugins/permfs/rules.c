@@ -252,7 +252,7 @@ static void transition_add(struct rules *rules, uint64_t hash, const struct tran
     t = rules_arena_alloc(&rules->arena, 1, sizeof(*t) + m->n * sizeof(*t->ids));
     if (!t)
         return;
-    *t = (struct transition) { { hash }, key->parent, child, m->hits, m->n };
+    *t = (struct transition){ { hash }, key->parent, child, m->hits, m->n };
     if (m->n)
         memcpy(t->ids, m->ids, m->n * sizeof(*t->ids));
     rules_table_add(&rules->memo, &rules->arena, &t->entry);
@@ -293,7 +293,7 @@ static const struct rule_state *child_plain(struct rules *rules, const struct ru
 
 int states_init(struct rules *rules, const struct hits *hits, uint32_t *waiting, uint32_t n)
 {
-    struct state_key key = key_make(rules, hits, (struct pos_buf) { waiting, n });
+    struct state_key key = key_make(rules, hits, (struct pos_buf){ waiting, n });
     struct rule_state *root;
 
     rules->files = rules_arena_alloc(&rules->arena, (size_t)rules->n + 1, sizeof(*rules->files));

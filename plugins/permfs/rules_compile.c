@@ -83,7 +83,7 @@ static int rule_lay_out(struct rules *rules, uint32_t rank, const char *pattern)
             skips = true;
             continue;
         }
-        *pos = (struct position) { rank, skips, component_get(rules, text) };
+        *pos = (struct position){ rank, skips, component_get(rules, text) };
         if (!pos->component)
             return -ENOMEM;
         rules->n_pos++;
@@ -198,7 +198,7 @@ static struct ranked *sources_rank(const struct rule_source *src, uint32_t n)
     if (!ranked)
         return NULL;
     for (uint32_t i = 0; i < n; i++)
-        ranked[i] = (struct ranked) { &src[i], pattern_weigh(src[i].pattern) };
+        ranked[i] = (struct ranked){ &src[i], pattern_weigh(src[i].pattern) };
     qsort(ranked, n, sizeof(*ranked), ranked_compare);
     return ranked;
 }

@@ -85,7 +85,7 @@ static void anchor_put(struct pos_set *set, uint32_t id)
            !(set->slots[i].tag == tag && same_key(set->groups[set->slots[i].group - 1].component, c)))
         i = (i + 1) & set->mask;
     group->next = set->slots[i].group;
-    set->slots[i] = (struct anchor_slot) { tag, id + 1 };
+    set->slots[i] = (struct anchor_slot){ tag, id + 1 };
 }
 
 /* Inserts len in an ascending array of distinct lengths. */
@@ -180,7 +180,7 @@ static bool set_equal(const void *entry, const void *key)
 const struct pos_set *pos_set_get(struct rules *rules, const uint32_t *pos, uint32_t n)
 {
     uint64_t hash = rules_hash(0, pos, n * sizeof(*pos));
-    struct pos_set *set = rules_table_find(&rules->sets, hash, set_equal, &(struct pos_list) { pos, n });
+    struct pos_set *set = rules_table_find(&rules->sets, hash, set_equal, &(struct pos_list){ pos, n });
 
     if (set)
         return set;

@@ -177,30 +177,30 @@ int main(int argc, char **argv)
     options.runtime = "bwrap";
     bench_check(stockade_open(&options, &host.call, &host.sb), &host.call);
     box_make(&host, "bench");
-    bench_run(&(struct bench) { .name = "exec.bwrap",
-                                .unit = "ms",
-                                .ours = exec_ours,
-                                .baseline = exec_baseline,
-                                .arg = &host,
-                                .warm_up = 50,
-                                .rounds = 1000 });
-    bench_run(&(struct bench) { .name = "stdout.bwrap",
-                                .unit = "MiB/s",
-                                .ours = stdout_ours,
-                                .baseline = stdout_baseline,
-                                .arg = &host,
-                                .warm_up = 1,
-                                .rounds = 9,
-                                .more_is_better = 1 });
-    bench_run(&(struct bench) { .name = "start.bwrap",
-                                .unit = "ms",
-                                .ours = start_ours,
-                                .baseline = start_baseline,
-                                .arg = &host,
-                                .warm_up = 5,
-                                .rounds = 50 });
+    bench_run(&(struct bench){ .name = "exec.bwrap",
+                               .unit = "ms",
+                               .ours = exec_ours,
+                               .baseline = exec_baseline,
+                               .arg = &host,
+                               .warm_up = 50,
+                               .rounds = 1000 });
+    bench_run(&(struct bench){ .name = "stdout.bwrap",
+                               .unit = "MiB/s",
+                               .ours = stdout_ours,
+                               .baseline = stdout_baseline,
+                               .arg = &host,
+                               .warm_up = 1,
+                               .rounds = 9,
+                               .more_is_better = 1 });
+    bench_run(&(struct bench){ .name = "start.bwrap",
+                               .unit = "ms",
+                               .ours = start_ours,
+                               .baseline = start_baseline,
+                               .arg = &host,
+                               .warm_up = 5,
+                               .rounds = 50 });
     stockade_close(host.sb);
     failed = bench_write(argv[1]);
-    (void)spawn_and_wait((const char *const[]) { "/bin/rm", "-rf", host.codebase, state, NULL }, NULL);
+    (void)spawn_and_wait((const char *const[]){ "/bin/rm", "-rf", host.codebase, state, NULL }, NULL);
     return failed;
 }

@@ -56,7 +56,7 @@ static size_t rule_add(struct rule_source *rules, size_t n, const char *line)
 
     if (n == RULES_MOST || rules_check_pattern(pattern))
         return n;
-    rules[n] = (struct rule_source) { pattern, (enum rule_type)(bits % 3), (enum perm)(bits / 3 % 4), bits / 12 % 4 };
+    rules[n] = (struct rule_source){ pattern, (enum rule_type)(bits % 3), (enum perm)(bits / 3 % 4), bits / 12 % 4 };
     return n + 1;
 }
 

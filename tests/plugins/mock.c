@@ -101,7 +101,7 @@ static int32_t mock_probe(rt_runtime *rt, rt_call *call, rt_probe **ret)
     (void)rt;
     if (!probe)
         return answer(call, RT_E_NOMEM, "probe", "out of memory");
-    *probe = (rt_probe) { sizeof *probe, 1, 0, "mock 1.0", 2, checks };
+    *probe = (rt_probe){ sizeof *probe, 1, 0, "mock 1.0", 2, checks };
     *ret = probe;
     return answer(call, RT_OK, "probe", "%s", "");
 }
@@ -133,7 +133,7 @@ static void snapshot_fill(struct snapshot *snapshot, const rt_runtime *rt, const
 {
     snapshot->box = *box;
     memcpy(snapshot->config, rt->config, sizeof snapshot->config);
-    snapshot->info = (rt_sandbox_info) {
+    snapshot->info = (rt_sandbox_info){
         .size = sizeof snapshot->info,
         .id = snapshot->box.id,
         .codebase = snapshot->box.codebase,
@@ -170,7 +170,7 @@ static int32_t box_fill(rt_runtime *rt, const rt_sandbox_spec *spec, rt_call *ca
     for (size_t i = 0; i < spec->n_rules; i++)
         if (!strcmp(spec->rules[i].pattern, "["))
             return answer(call, RT_E_PATTERN, "create", "rule %zu: unclosed '['", i);
-    *box = (struct box) { .lifetime = spec->lifetime, .created_ns = clock_ns(CLOCK_REALTIME) };
+    *box = (struct box){ .lifetime = spec->lifetime, .created_ns = clock_ns(CLOCK_REALTIME) };
     box->timeout_ms = spec->timeout_ms;
     snprintf(box->codebase, sizeof box->codebase, "%s", spec->codebase);
     for (const char *const *env = spec->env; env && *env && at < ENV_CAP; env++)
@@ -239,7 +239,7 @@ static int32_t mock_destroy(rt_runtime *rt, const char *id, rt_call *call)
     pthread_mutex_lock(&rt->lock);
     box = *id ? box_find(rt, id) : NULL;
     if (box)
-        *box = (struct box) { 0 };
+        *box = (struct box){ 0 };
     pthread_mutex_unlock(&rt->lock);
     return box ? RT_OK : answer(call, RT_E_SANDBOX_NOT_FOUND, "destroy", "no sandbox '%s'", id);
 }
@@ -357,7 +357,7 @@ static int32_t command_answer(const char *env, const rt_exec_request *req, struc
     } else if (!strcmp(name, "env")) {
         put(sink, RT_STDOUT, env, strlen(env));
         for (const char *const *pair = req->env; pair && *pair; pair++)
-            put_words(sink, RT_STDOUT, (const char *const[]) { *pair, NULL });
+            put_words(sink, RT_STDOUT, (const char *const[]){ *pair, NULL });
     } else if (!strcmp(name, "hang")) {
         return hang(req, call, exit);
     } else if (!strcmp(name, "spam")) {
@@ -432,7 +432,7 @@ static int32_t mock_exec(rt_runtime *rt, const char *id, const rt_exec_request *
             memcpy(at, all.data[RT_STDOUT], out);
         if (err)
             memcpy(at + out + 1, all.data[RT_STDERR], err);
-        *result = (rt_exec_result) { sizeof *result, exit, at, out, at + out + 1, err };
+        *result = (rt_exec_result){ sizeof *result, exit, at, out, at + out + 1, err };
         *ret = result;
     }
     free(all.data[RT_STDOUT]);

@@ -16,8 +16,7 @@
 #define THREADS 8
 
 static stockade_runtime *sb;
-static char dir[] = "/tmp/stockade-stress.XXXXXX";
-static char codebase[64];
+static char dir[256], codebase[300];
 static time_t end;
 static atomic_uint execs, cycles, failures;
 
@@ -116,8 +115,10 @@ int main(int argc, char **argv)
     stockade_options options = STOCKADE_OPTIONS_INIT;
     rt_call call = RT_CALL_INIT;
     pthread_t threads[THREADS];
-    char state[64], clean[96];
+    char state[300], clean[300];
+    const char *tmp = getenv("TMPDIR");
 
+    snprintf(dir, sizeof dir, "%.200s/stress.XXXXXX", tmp ? tmp : "/tmp");
     if (argc < 2 || !mkdtemp(dir))
         return 2;
     end = time(NULL) + (argc > 2 ? atoi(argv[2]) : 10);

@@ -14,7 +14,7 @@
 /* A rule as text: permission (n v r w), type (g d f), priority (a digit), a space, the pattern: "rg0 /src". */
 static struct rule_source rule_of(const char *text)
 {
-    return (struct rule_source) {
+    return (struct rule_source){
         .pattern = text + 4,
         .type = (enum rule_type)(strchr("gdf", text[1]) - "gdf"),
         .permission = (enum perm)(strchr("nvrw", text[0]) - "nvrw"),
@@ -365,7 +365,7 @@ static struct rule_source *sources_make(size_t n, const char *before, const char
 
     for (size_t i = 0; i < n; i++) {
         snprintf(pattern, sizeof(pattern), "%s%zu%s", before, i, after);
-        src[i] = (struct rule_source) { strdup(pattern), RULE_GLOB, PERM_READ, 0 };
+        src[i] = (struct rule_source){ strdup(pattern), RULE_GLOB, PERM_READ, 0 };
     }
     return src;
 }
@@ -430,7 +430,7 @@ Test(rules, a_name_may_hit_more_rules_than_fit_on_the_stack, .timeout = 20)
     for (size_t i = 0; i < 300; i++) { /* all different, all match a name of 64 or more */
         memset(patterns[i], '?', i % 60 + 1);
         snprintf(patterns[i] + i % 60 + 1, 64, "%.*s*/x%zu", (int)(i / 60), "*?*?*?", i);
-        src[i] = (struct rule_source) { patterns[i], RULE_GLOB, PERM_READ, 0 };
+        src[i] = (struct rule_source){ patterns[i], RULE_GLOB, PERM_READ, 0 };
     }
     rules = rules_make(src, 300);
     memset(name, 'n', sizeof(name));

@@ -255,8 +255,8 @@ static void rules_random(struct case_rules *c)
     c->n = (size_t)random() % RULES_MOST + 1;
     for (size_t i = 0; i < c->n; i++) {
         pattern_random(c->text[i]);
-        c->rules[i] = (struct rule_source) { c->text[i], (enum rule_type)(random() % 3), (enum perm)(random() % 4),
-                                             flat ? 0 : (int32_t)(random() % 5) - 2 };
+        c->rules[i] = (struct rule_source){ c->text[i], (enum rule_type)(random() % 3), (enum perm)(random() % 4),
+                                            flat ? 0 : (int32_t)(random() % 5) - 2 };
     }
 }
 
