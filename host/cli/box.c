@@ -45,7 +45,7 @@ static rt_label *labels_make(const struct strv *texts)
     for (size_t i = 0; labels && i < texts->n; i++) {
         char *equals = strchr(texts->items[i], '=');
 
-        labels[i] = (rt_label) { sizeof *labels, texts->items[i], equals ? equals + 1 : "" };
+        labels[i] = (rt_label){ sizeof *labels, texts->items[i], equals ? equals + 1 : "" };
         if (equals)
             *equals = '\0';
     }

@@ -52,8 +52,8 @@ bool channel_is_done(const struct channel *channel)
 struct pollfd channel_pollfd(const struct channel *channel)
 {
     if (channel->at < channel->len)
-        return (struct pollfd) { .fd = *channel->to, .events = POLLOUT };
-    return (struct pollfd) { .fd = channel->left ? *channel->from : -1, .events = POLLIN };
+        return (struct pollfd){ .fd = *channel->to, .events = POLLOUT };
+    return (struct pollfd){ .fd = channel->left ? *channel->from : -1, .events = POLLIN };
 }
 
 /* Nothing more can be written: neither is there any use in reading. The command sees what it would see outside. */

@@ -193,7 +193,7 @@ static bool all_diagnose(struct doctor *doctor)
         if (found->plugin)
             runtime_diagnose(doctor, found->name, found->file);
         else
-            diagnosis_take(doctor, &(struct diagnosis) { .name = found->name, .error = found->error.message });
+            diagnosis_take(doctor, &(struct diagnosis){ .name = found->name, .error = found->error.message });
     }
     if (!list->n)
         report_note("no plugin was found; STOCKADE_PLUGIN_PATH or plugin_path in the config says where to look");

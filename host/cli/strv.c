@@ -25,7 +25,7 @@ void strv_release(struct strv *strv)
     for (size_t i = 0; i < strv->n; i++)
         free(strv->items[i]);
     free(strv->items);
-    *strv = (struct strv) { 0 };
+    *strv = (struct strv){ 0 };
 }
 
 const char *env_add(struct strv *env, const char *text)

@@ -59,5 +59,5 @@ void table_release(struct table *table)
     for (size_t i = 0; i < table->n; i++)
         free(table->cells[i]);
     free(table->cells);
-    *table = (struct table) { 0 };
+    *table = (struct table){ 0 };
 }

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define MESSAGE_CAP sizeof(((rt_error *)0)->message)
+
 /* An owner that has less room than version 1.0 of the struct is told nothing rather than written past. */
 static bool is_writable(const rt_error *err)
 {
@@ -31,7 +33,7 @@ static void message_finish(char *message, size_t cap, size_t wanted)
 static void message_set(rt_error *err, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 static void message_set(rt_error *err, const char *format, va_list args)
 {
-    char message[sizeof err->message];
+    char message[MESSAGE_CAP];
     int n = vsnprintf(message, sizeof message, format, args);
     size_t len = n < 0 ? 0 : (size_t)n;
 
@@ -62,7 +64,7 @@ int32_t host_fail(rt_error *err, int32_t status, int sys_errno, const char *form
 
 int32_t host_fail_wrap(rt_error *err, int32_t status, const char *format, ...)
 {
-    char inner[sizeof err->message], outer[sizeof err->message];
+    char inner[MESSAGE_CAP], outer[MESSAGE_CAP];
     va_list args;
     int n;
 

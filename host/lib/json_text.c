@@ -66,9 +66,7 @@ static void comment_blank(struct scan *scan)
         return;
     }
     scan->at = found ? (size_t)(found - scan->text) + strlen(end) : scan->len;
-    for (size_t i = start; i < scan->at; i++)
-        if (scan->text[i] != '\n')
-            scan->text[i] = ' ';
+    memset(scan->text + start, ' ', scan->at - start);
 }
 
 static void text_scan(struct scan *scan)

@@ -113,7 +113,7 @@ static int32_t file_load(const char *file, const char *name, rt_error *err, stoc
         stockade_plugin_unload(&plugin->pub);
         return status == RT_E_NOMEM ? status : host_fail_wrap(err, status, "plugin %s", file);
     }
-    plugin->pub = (stockade_plugin) { plugin->file, &plugin->info, &plugin->ops };
+    plugin->pub = (stockade_plugin){ plugin->file, &plugin->info, &plugin->ops };
     *ret = &plugin->pub;
     return RT_OK;
 }
@@ -211,7 +211,7 @@ static bool found_add(struct found_list *list, const char *dir, const char *name
         return false;
     list->items = items;
     found = &items[list->pub.n];
-    *found = (stockade_found) { .name = strdup(name), .error = RT_ERROR_INIT };
+    *found = (stockade_found){ .name = strdup(name), .error = RT_ERROR_INIT };
     if (!found->name || asprintf(&file, "%s/%s.so", dir, name) < 0) {
         found_release(found);
         return false;

@@ -59,7 +59,7 @@ int32_t host_rules_take(stockade_rules *rules, char *pattern, int32_t type, int3
         free(pattern);
         return host_fail_nomem(err);
     }
-    rules->items[rules->n++] = (rt_rule) {
+    rules->items[rules->n++] = (rt_rule){
         .size = sizeof(rt_rule),
         .pattern = pattern,
         .type = type,

@@ -166,10 +166,29 @@ CONFORMANCE_TEST(streams, X4_stdin_held_by_a_child)
 
 /* ---- exec_stream ----------------------------------------------------------------------------------------------- */
 
+/* Bytes that grow; data is NULL before the first, and has a NUL behind the last. */
+struct bytes {
+    char *data;
+    size_t len, cap;
+};
+
+static void bytes_add(struct bytes *bytes, const void *data, size_t len)
+{
+    if (bytes->len + len + 1 > bytes->cap) {
+        bytes->cap = (bytes->len + len + 1) * 2;
+        bytes->data = realloc(bytes->data, bytes->cap);
+        if (!bytes->data)
+            abort();
+    }
+    memcpy(bytes->data + bytes->len, data, len);
+    bytes->len += len;
+    bytes->data[bytes->len] = '\0';
+}
+
 /* What a callback was given. */
 struct sink {
-    char *out, *err;
-    size_t out_len, err_len, chunks;
+    struct bytes out, err;
+    size_t chunks;
     int pause_ms;      /* before it returns */
     size_t stop_after; /* says no once it has so many bytes of stdout; 0 = never */
     const char *inner; /* the first call runs a command by itself */
@@ -179,27 +198,20 @@ struct sink {
 static int32_t sink_take(void *user, int32_t stream, const void *data, size_t len)
 {
     struct sink *sink = user;
-    char **buf = stream == RT_STDOUT ? &sink->out : &sink->err;
-    size_t *have = stream == RT_STDOUT ? &sink->out_len : &sink->err_len;
 
     if (sink->inner && sink->chunks == 0)
         sink->inner_ok = run_is(run_request("box", REQUEST(.shell = sink->inner)), 0, "inner\n");
     sink->chunks++;
-    *buf = realloc(*buf, *have + len + 1);
-    if (!*buf)
-        abort();
-    memcpy(*buf + *have, data, len);
-    *have += len;
-    (*buf)[*have] = '\0';
+    bytes_add(stream == RT_STDOUT ? &sink->out : &sink->err, data, len);
     if (sink->pause_ms)
         sleep_ms(sink->pause_ms);
-    return !sink->stop_after || sink->out_len < sink->stop_after;
+    return !sink->stop_after || sink->out.len < sink->stop_after;
 }
 
 static void sink_release(struct sink *sink)
 {
-    free(sink->out);
-    free(sink->err);
+    free(sink->out.data);
+    free(sink->err.data);
 }
 
 static int32_t stream_run(struct sink *sink, const rt_exec_request *req, rt_exit *ret)
@@ -215,13 +227,14 @@ CONFORMANCE_TEST(streams, X2_streamed)
     NEED(RT_CAP_STREAM);
     box_with_probe();
     EXPECT_STATUS(RT_OK, stream_run(&sink, REQUEST(.shell = "echo a; echo b >&2; exit 3"), &how));
-    cr_expect(sink.out && sink.err && !strcmp(sink.out, "a\n") && !strcmp(sink.err, "b\n") && how.exit_code == 3);
+    cr_expect(sink.out.data && sink.err.data && !strcmp(sink.out.data, "a\n") && !strcmp(sink.err.data, "b\n") &&
+              how.exit_code == 3);
     EXPECT_STATUS(RT_OK,
                   stream_run(&large,
                              REQUEST(.argv = ARGV(PROBE, "pattern", "100000000", "3000000"), .timeout_ms = RT_FOREVER),
                              &how));
-    cr_expect(large.out_len == 100000000 && pattern_is(large.out, large.out_len, 1), "%zu", large.out_len);
-    cr_expect(large.err_len == 3000000 && pattern_is(large.err, large.err_len, 2), "%zu", large.err_len);
+    cr_expect(large.out.len == 100000000 && pattern_is(large.out.data, large.out.len, 1), "%zu", large.out.len);
+    cr_expect(large.err.len == 3000000 && pattern_is(large.err.data, large.err.len, 2), "%zu", large.err.len);
     cr_expect(how.exit_code == 0 && how.duration_ns > 0);
     EXPECT_STATUS(RT_OK, stream_run(&sink, REQUEST(.shell = "true"), NULL));
     sink_release(&sink);
@@ -239,7 +252,7 @@ CONFORMANCE_TEST(streams, X11_output_appears_at_once)
     EXPECT_STATUS(
         RT_OK, stream_run(&sink, REQUEST(.shell = "echo first; until [ -e go ]; do sleep 1; done; echo last"), &how));
     cr_expect(sink.inner_ok, "an op called from the callback failed");
-    cr_expect(sink.out && !strcmp(sink.out, "first\nlast\n"), "%s", sink.out);
+    cr_expect(sink.out.data && !strcmp(sink.out.data, "first\nlast\n"), "%s", sink.out.data);
     sink_release(&sink);
 }
 
@@ -251,7 +264,7 @@ CONFORMANCE_TEST(streams, X11_a_slow_reader)
     NEED(RT_CAP_STREAM);
     box_with_probe();
     EXPECT_STATUS(RT_OK, stream_run(&sink, REQUEST(.argv = ARGV(PROBE, "pattern", "3000000")), &how));
-    cr_expect(sink.out_len == 3000000 && pattern_is(sink.out, sink.out_len, 1), "%zu", sink.out_len);
+    cr_expect(sink.out.len == 3000000 && pattern_is(sink.out.data, sink.out.len, 1), "%zu", sink.out.len);
     sink_release(&sink);
 }
 
@@ -319,7 +332,7 @@ CONFORMANCE_TEST(streams, X11_a_callback_that_says_no)
     snprintf(text, sizeof text, "(setsid sleep %s &); while :; do echo line; done; : %s", marker, marker);
     EXPECT_STATUS(RT_E_CANCELLED,
                   stream_run(&sink, REQUEST(.shell = text, .timeout_ms = RT_FOREVER, .grace_ms = 300), &how));
-    cr_expect(sink.out_len >= 10000 && (how.flags & RT_RESULT_TIMED_OUT));
+    cr_expect(sink.out.len >= 10000 && (how.flags & RT_RESULT_TIMED_OUT));
     cr_expect(proc_count(marker, NULL) == 0, "it lives on");
     sink_release(&sink);
 }
@@ -335,7 +348,7 @@ CONFORMANCE_TEST(streams, X7_streamed_timeout)
     BOX_UP("box", WRITE_ALL);
     snprintf(text, sizeof text, "(setsid sleep %s &); echo so far; sleep %s", marker, marker);
     EXPECT_STATUS(RT_E_TIMEOUT, stream_run(&sink, REQUEST(.shell = text, .timeout_ms = 500), &how));
-    cr_expect(sink.out && !strcmp(sink.out, "so far\n") && (how.flags & RT_RESULT_TIMED_OUT));
+    cr_expect(sink.out.data && !strcmp(sink.out.data, "so far\n") && (how.flags & RT_RESULT_TIMED_OUT));
     cr_expect(proc_count(marker, NULL) == 0, "it lives on");
     sink_release(&sink);
 }
