@@ -111,6 +111,7 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 
 # ---- tests ----
 
+$(BUILD)/obj/examples/%.o: CPPFLAGS_ALL += -Ihost
 $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support
 
 # Archives, so that a unit test links just what it names.

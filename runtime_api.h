@@ -275,7 +275,8 @@ typedef struct rt_sandbox_list {
 
 #define RT_FOREVER INT64_C(-1) /* as a timeout: none */
 
-#define RT_EXEC_TTY (UINT32_C(1) << 0) /* on a terminal made inside; stdout and stderr are one */
+#define RT_EXEC_TTY        (UINT32_C(1) << 0) /* on a terminal made inside; stdout and stderr are one */
+#define RT_EXEC_NULL_STDIN (UINT32_C(1) << 1) /* process_spawn: stdin is /dev/null and stdin_fd is -1 */
 
 /*
  * A command. Exactly one of shell and argv is given. The environment is the runtime's documented default, then the

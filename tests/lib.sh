@@ -118,6 +118,8 @@ suites() {
     ordinary_user
     run "${label}permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs"
     run "${label}conformance: bwrap as root" "${as_root[@]}" "$tests/conformance" --plugin "$plugin" --jobs "$jobs"
+    run "${label}conformance: bwrap as root, for another user" "${as_root[@]}" "$tests/conformance" --plugin "$plugin" \
+        --owner "$(id -u stockade-test)" --jobs "$jobs"
     run "${label}command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
     run "${label}permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs"
     run "${label}conformance: bwrap as an ordinary user" "${as_user[@]}" "$tests/conformance" --plugin "$plugin" \

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The host that README.md shows is built from there, word for word, against an installed Stockade, and runs.
+# The host that README.md shows is examples/host.c, word for word; it is built against an installed Stockade, and runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -7,6 +7,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 make --no-print-directory install DESTDIR="$dir" PREFIX=/usr >/dev/null
 awk '/^```c$/ { on = 1; next } /^```$/ { on = 0 } on' README.md >"$dir/host.c"
+diff "$dir/host.c" examples/host.c
 gcc -std=c11 -Wall -Wextra -Werror -I"$dir/usr/include" "$dir/host.c" -o "$dir/host" -L"$dir/usr/lib" -lstockade
 mkdir "$dir/project"
 echo 'API_KEY=secret' >"$dir/project/.env"

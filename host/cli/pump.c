@@ -167,10 +167,6 @@ static void channels_init(struct pump *pump, bool interactive)
     pump->stdin_fd = interactive ? STDIN_FILENO : -1;
     pump->stdout_fd = STDOUT_FILENO;
     pump->stderr_fd = STDERR_FILENO;
-    if (!interactive && process->stdin_fd >= 0) {
-        (void)close(process->stdin_fd);
-        process->stdin_fd = -1;
-    }
     channel_init(&pump->channels[IN], &pump->stdin_fd, false, &process->stdin_fd, true);
     channel_init(&pump->channels[OUT], &process->stdout_fd, true, &pump->stdout_fd, false);
     channel_init(&pump->channels[ERR], &process->stderr_fd, true, &pump->stderr_fd, false);
@@ -179,15 +175,16 @@ static void channels_init(struct pump *pump, bool interactive)
 static void process_run(struct pump *pump, const char *id, const rt_exec_request *req, bool interactive)
 {
     const stockade_runtime *sb = pump->host->sb;
+    rt_exec_request own = *req;
 
-    pump->end->status = sb->ops->process_spawn(sb->rt, id, req, &pump->host->call, &pump->process);
+    own.flags |= interactive ? 0 : RT_EXEC_NULL_STDIN;
+    pump->end->status = sb->ops->process_spawn(sb->rt, id, &own, &pump->host->call, &pump->process);
     if (pump->end->status)
         return;
     if (req->timeout_ms > 0)
         pump->expires = now_ns() + req->timeout_ms * NS_PER_MS;
     channels_init(pump, interactive);
     pump->host->call.cancel_fd = -1; /* signals are the command's now */
-    exit_wait(pump, 1);              /* what is short, or could not be executed, has ended */
     while (!is_over(pump))
         pump_once(pump);
     sb->ops->process_release(sb->rt, pump->process);

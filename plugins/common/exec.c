@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 /* A stream being collected, up to its cap; what comes later is dropped (X10). */
 struct buffer {
@@ -193,6 +194,13 @@ int32_t op_exec_stream(rt_runtime *rt, const char *id, const rt_exec_request *re
     return op_end(&op, status);
 }
 
+/* The news of the end has been read from the connection, which is what the host polls: it must stay readable. */
+static void exit_fd_settle(const struct process *process)
+{
+    if (process->exited)
+        (void)shutdown(process->conn, SHUT_RD);
+}
+
 int32_t op_process_spawn(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_call *call, rt_process **ret)
 {
     struct process *process;
@@ -207,14 +215,17 @@ int32_t op_process_spawn(rt_runtime *rt, const char *id, const rt_exec_request *
     if (status)
         return op_end(&op, status);
     own.timeout_ms = own.timeout_ms ? own.timeout_ms : RT_FOREVER;
-    status = process_new(&op, id, &own, PROCESS_STDIN_PIPE, &process);
+    status =
+        process_new(&op, id, &own, own.flags & RT_EXEC_NULL_STDIN ? PROCESS_STDIN_NULL : PROCESS_STDIN_PIPE, &process);
     if (status)
         return op_end(&op, status);
     status = process_wait_started(&op, process);
-    if (status)
+    if (status) {
         process_free(process);
-    else
+    } else {
+        exit_fd_settle(process);
         *ret = &process->pub;
+    }
     return op_end(&op, status);
 }
 
@@ -224,8 +235,12 @@ int32_t op_process_wait(rt_runtime *rt, rt_process *pub, rt_call *call, rt_exit 
     struct op op;
     int32_t status = op_begin(&op, rt, call, "process_wait");
 
-    if (!status)
+    /* A command that has ended is told of whatever the call's deadline. */
+    if (status && process_poll(&op, process) == RT_OK && process->exited)
+        status = RT_OK;
+    else if (!status)
         status = process_run(&op, process, NULL);
+    exit_fd_settle(process);
     if (process->exited && ret)
         struct_write(ret, &process->exit, sizeof process->exit);
     return op_end(&op, status);
@@ -243,6 +258,7 @@ int32_t op_process_signal(rt_runtime *rt, rt_process *pub, int32_t signal_number
         status = op_fail(&op, RT_E_INVAL, 0, "signal %d does not exist", signal_number);
     else
         status = process_signal(&op, process, signal_number);
+    exit_fd_settle(process);
     return op_end(&op, status);
 }
 

@@ -21,7 +21,7 @@ static int32_t request_check(struct op *op, const rt_exec_request *req)
 {
     if (!req->shell == !req->argv || (req->argv && !req->argv[0]))
         return op_fail(op, RT_E_INVAL, 0, "exactly one of shell and argv must be given, and argv not be empty");
-    if (req->flags & ~RT_EXEC_TTY)
+    if (req->flags & ~(RT_EXEC_TTY | RT_EXEC_NULL_STDIN))
         return op_fail(op, RT_E_INVAL, 0, "unknown flags %#x", req->flags);
     if (req->timeout_ms < RT_FOREVER || req->timeout_ms > INT64_MAX / (2 * NS_PER_MS))
         return op_fail(op, RT_E_INVAL, 0, "timeout_ms: %lld is out of range", (long long)req->timeout_ms);

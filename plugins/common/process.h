@@ -54,6 +54,9 @@ struct process_io {
  */
 int32_t process_run(struct op *op, struct process *process, const struct process_io *io);
 
+/* Takes what the agent has said meanwhile, without waiting; exited tells whether that was the end. */
+int32_t process_poll(struct op *op, struct process *process);
+
 /* Waits until the agent has started or refused it. */
 int32_t process_wait_started(struct op *op, struct process *process);
 

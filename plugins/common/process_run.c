@@ -435,6 +435,11 @@ int32_t process_run(struct op *op, struct process *process, const struct process
     return status;
 }
 
+int32_t process_poll(struct op *op, struct process *process)
+{
+    return process->exited ? RT_OK : answers_take(op, process);
+}
+
 int32_t process_wait_started(struct op *op, struct process *process)
 {
     while (!process->started && !process->exited) {
@@ -450,7 +455,7 @@ int32_t process_wait_started(struct op *op, struct process *process)
 
 int32_t process_signal(struct op *op, struct process *process, int sig)
 {
-    int32_t status = answers_take(op, process);
+    int32_t status = process_poll(op, process);
     int err;
 
     if (status)

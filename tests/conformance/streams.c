@@ -1,7 +1,9 @@
 /* Contract X2, X4, X10 and X11: what goes into a command and what comes out of it. */
 #include "fixture.h"
 
+#include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 
 #define MIB ((size_t)1 << 20)
@@ -351,4 +353,53 @@ CONFORMANCE_TEST(streams, X7_streamed_timeout)
     cr_expect(sink.out.data && !strcmp(sink.out.data, "so far\n") && (how.flags & RT_RESULT_TIMED_OUT));
     cr_expect(proc_count(marker, NULL) == 0, "it lives on");
     sink_release(&sink);
+}
+
+/* ---- process_spawn --------------------------------------------------------------------------------------------- */
+
+/* Starts it and polls its exit_fd, as a host's event loop does; returns what process_wait() then says at once. */
+static rt_exit spawn_and_poll(const rt_exec_request *req, rt_process **ret)
+{
+    rt_exit how = RT_EXIT_INIT;
+    struct pollfd pfd = { .events = POLLIN };
+    int32_t status = fx.ops->process_spawn(fx.rt, "box", req, CALL, ret);
+
+    cr_assert(status == RT_OK, "process_spawn: %s: %s", status_name(status), fx.call.error.message);
+    pfd.fd = (*ret)->exit_fd;
+    cr_assert(poll(&pfd, 1, 20000) == 1, "exit_fd never became readable");
+    fixture_call()->deadline_ns = 1; /* long past: waiting is not needed any more */
+    status = fx.ops->process_wait(fx.rt, *ret, &fx.call, &how);
+    cr_expect(status == RT_OK, "process_wait: %s: %s", status_name(status), fx.call.error.message);
+    cr_expect(poll(&pfd, 1, 0) == 1, "exit_fd is not readable any more");
+    return how;
+}
+
+CONFORMANCE_TEST(streams, X3_exit_fd_tells_of_every_end)
+{
+    rt_process *process;
+    rt_exit how;
+
+    NEED(RT_CAP_PROCESS);
+    box_with_probe();
+    how = spawn_and_poll(REQUEST(.shell = "exit 7"), &process);
+    cr_expect(how.exit_code == 7);
+    fx.ops->process_release(fx.rt, process);
+    how = spawn_and_poll(REQUEST(.argv = ARGV("/no/such/program")), &process);
+    cr_expect(how.exit_code == 127);
+    cr_expect(fx.ops->process_signal(fx.rt, process, SIGTERM, CALL) == RT_E_NOT_RUNNING);
+    fx.ops->process_release(fx.rt, process);
+}
+
+CONFORMANCE_TEST(streams, X4_null_stdin_of_a_process)
+{
+    rt_process *process;
+    char text[64] = "";
+
+    NEED(RT_CAP_PROCESS);
+    box_with_probe();
+    spawn_and_poll(REQUEST(.shell = "readlink /proc/self/fd/0", .flags = RT_EXEC_NULL_STDIN), &process);
+    cr_expect(process->stdin_fd == -1);
+    cr_assert(read(process->stdout_fd, text, sizeof text - 1) > 0);
+    cr_expect(!strcmp(text, "/dev/null\n"), "%s", text);
+    fx.ops->process_release(fx.rt, process);
 }

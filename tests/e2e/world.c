@@ -44,10 +44,27 @@ void world_make(void)
     free(plugins);
 }
 
+/* A test that was cut short may have left sandboxes that stay: they would outlive it, state directory or not. */
+static void sandboxes_destroy(void)
+{
+    struct command_result list = STOCKADE("ls", "-q", "--runtime", "bwrap");
+    char *save = NULL;
+
+    for (char *id = strtok_r(list.out, "\n", &save); id; id = strtok_r(NULL, "\n", &save)) {
+        struct command_result destroyed = STOCKADE("destroy", "--runtime", "bwrap", id);
+
+        cr_expect_fail("the test left the sandbox '%s': %s", id, destroyed.err);
+        command_result_release(&destroyed);
+    }
+    command_result_release(&list);
+}
+
 void world_remove(void)
 {
     char *mount;
 
+    if (tree_exists(world.dir, "state/bwrap"))
+        sandboxes_destroy();
     cr_expect_eq(proc_await(world.dir, 0, 3000, NULL), 0, "a process of the test is left");
     mount = proc_mount_below(world.dir);
     cr_expect_null(mount, "%s is left mounted", mount ? mount : "");

@@ -368,6 +368,7 @@ Test(abi, values_of_1_0)
         VALUE(RT_CONFLICT_THEIRS, 2),
         BIT(RT_SANDBOX_AUDIT, 0),
         BIT(RT_EXEC_TTY, 0),
+        BIT(RT_EXEC_NULL_STDIN, 1),
         BIT(RT_RESULT_STDOUT_TRUNCATED, 0),
         BIT(RT_RESULT_STDERR_TRUNCATED, 1),
         BIT(RT_RESULT_TIMED_OUT, 2),
