@@ -215,6 +215,8 @@ install: programs
 	install -m 0644 $(BUILD)/libstockade.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 0755 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/stockade/
 	install -m 0755 $(LIBEXEC)/permfs $(LIBEXEC)/agent $(DESTDIR)$(PREFIX)/libexec/stockade/
+	install -d $(DESTDIR)$(PREFIX)/share/doc/stockade
+	install -m 0644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/stockade/
 	install -m 0644 runtime_api.h host/stockade.h $(DESTDIR)$(PREFIX)/include/
 
 clean:

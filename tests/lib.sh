@@ -3,6 +3,8 @@
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/stockade-check.XXXXXX")
 chmod 0755 "$work"
+. "$top/tests/cgroups.sh"
+list_cgroups >"$work/cgroups.before"
 passed=0
 failed=0
 failed_suites=()

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fails if a process or a mount of the directory that the suites worked in is left.
+# Fails if a process or a mount of the directory that the suites worked in is left, or a cgroup that was not there.
 set -euo pipefail
+. "$(dirname "$0")/cgroups.sh"
 below=$1
 status=0
 
@@ -16,9 +17,5 @@ for pid in /proc/[0-9]*; do
         ;;
     esac
 done
-for cgroup in /sys/fs/cgroup/stockade/* /sys/fs/cgroup/unified/stockade/*; do
-    [ -d "$cgroup" ] || continue
-    echo "cgroup: $cgroup"
-    status=1
-done
+comm -13 "$below/cgroups.before" <(list_cgroups) | grep . && status=1
 exit $status
