@@ -282,7 +282,8 @@ Test(sandbox, life_across_processes)
 
 Test(sandbox, one_that_cannot_start_is_not_left_behind)
 {
-    cr_assert(tree_put(world.workspace, "c.json", "{ \"runtimes\": { \"bwrap\": { \"bwrap_path\": \"/bin/false\" } } }"));
+    cr_assert(
+        tree_put(world.workspace, "c.json", "{ \"runtimes\": { \"bwrap\": { \"bwrap_path\": \"/bin/false\" } } }"));
     EXPECT(125, "", NULL, "create", "--config", "c.json", "--start", "--name", "box");
     EXPECT(0, "", NULL, "ls", "-q");
 }
