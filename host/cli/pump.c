@@ -179,6 +179,8 @@ static void process_run(struct pump *pump, const char *id, const rt_exec_request
 
     own.flags |= interactive ? 0 : RT_EXEC_NULL_STDIN;
     pump->end->status = sb->ops->process_spawn(sb->rt, id, &own, &pump->host->call, &pump->process);
+    if (pump->end->status == RT_E_CANCELLED)
+        pump->end->signal = signals_take(pump->signal_fd);
     if (pump->end->status)
         return;
     if (req->timeout_ms > 0)

@@ -159,6 +159,7 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
                                 .fds = launch->fds,
                                 .n_fds = BWRAP_FD_COUNT,
                                 .cgroup_procs_fd = boot->cgroup_procs_fd };
+    int32_t status;
     pid_t pid;
 
     launch->exec_fd = bwrap_open(settings, path, sizeof path);
@@ -176,9 +177,20 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
         return op_fail(op, RT_E_UNAVAILABLE, -pid, "start %s", path);
     for (size_t i = 0; i < BWRAP_FD_COUNT; i++)
         fd_closep(&launch->fds[i]); /* our copies of the pipes' ends would hide their end */
-    boot->monitor_pid = pid;
     boot->output_fd = take_fd(&launch->output_fd);
-    return info_read(op, launch->info_fd, &boot->init_pid);
+    status = info_read(op, launch->info_fd, &boot->init_pid);
+    if (status) {
+        /*
+         * Until bubblewrap lets it run, its child waits for a word that a killed bubblewrap never says. Both are in the
+         * process group that child_start() made; a child that has left it runs, and ends as its agent finds no host.
+         */
+        (void)kill(-pid, SIGKILL);
+        while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        return status;
+    }
+    boot->monitor_pid = pid;
+    return RT_OK;
 }
 
 int32_t bwrap_boot(struct op *op, struct boot *boot)

@@ -3,6 +3,7 @@
 
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/timerfd.h>
 
 CONFORMANCE_TEST(lifecycle, L1_create_is_pending_and_starts_nothing)
 {
@@ -448,4 +449,32 @@ CONFORMANCE_TEST(lifecycle, L7_destroy_after_a_failed_start)
     cr_expect(box_status("fails") != RT_SANDBOX_RUNNING);
     EXPECT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "fails", CALL));
     cr_expect(box_status("fails") == -1);
+}
+
+/* Cancelled at every moment of its way up: no process stays, however little had been started. */
+CONFORMANCE_TEST(lifecycle, L7_a_cancelled_start_leaves_nothing)
+{
+    char id[32];
+
+    snprintf(id, sizeof id, "cancelled-%d", (int)getpid());
+    for (int ms = 0; ms < 30; ms++) {
+        const struct itimerspec when = { .it_value = { 0, ms * 1000000 + 1 } };
+        int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+        rt_sandbox_spec spec = box_spec(id);
+        rt_call *call;
+        int32_t status;
+
+        cr_assert(timer >= 0 && timerfd_settime(timer, 0, &when, NULL) == 0);
+        ASSERT_STATUS(RT_OK, fx.ops->create(fx.rt, &spec, CALL, NULL));
+        call = fixture_call();
+        call->cancel_fd = timer;
+        status = fx.ops->start(fx.rt, id, call);
+        cr_expect(status == RT_OK || status == RT_E_CANCELLED, "%s: %s", status_name(status), call->error.message);
+        call->cancel_fd = -1;
+        close(timer);
+        ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, id, CALL));
+    }
+    for (int tries = 0; proc_count(id, NULL) > 0 && tries < 500; tries++)
+        usleep(10000);
+    cr_expect(proc_count(id, NULL) == 0, "processes are left");
 }
