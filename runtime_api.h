@@ -280,12 +280,14 @@ typedef struct rt_sandbox_list {
 
 /*
  * A command. Exactly one of shell and argv is given. The environment is the runtime's documented default, then the
- * sandbox's, then env; later wins; nothing of the host's. In sessions user is ignored, and argv is quoted for the
- * shell.
+ * sandbox's, then env; later wins; nothing of the host's.
+ *
+ * In a session: user is ignored; argv is quoted for the shell; cwd is a `cd` and env an `export` before the command,
+ * and both stay; the timeout counts from the command's turn; rows and cols, if given, resize the session's terminal.
  */
 typedef struct rt_exec_request {
     size_t size;
-    const char *shell;       /* run as /bin/sh -c; in a session: run by the session's shell */
+    const char *shell;       /* run as /bin/sh -c; in a session: any text, run by the session's shell */
     const char *const *argv; /* run as it is, argv[0] looked up in the command's PATH; ended by NULL */
     const char *const *env;  /* "NAME=value", ended by NULL; NULL = none */
     const char *cwd;         /* relative: under the workspace; NULL = the workspace, in a session: where it is */
@@ -356,10 +358,21 @@ typedef struct rt_process {
 
 /* ---- sessions -------------------------------------------------------------------------------------------------- */
 
+/*
+ * A session is an interactive shell that lasts: what a command sets is there for the next one, as at a terminal. It
+ * belongs to the sandbox, ends with it, and is found by any process that opens the state directory. Every command has
+ * streams of its own, opened for it alone: `exec >file` lasts no longer than the command that says so. Only an EXIT
+ * trap is not part of any command, and some shells give its output to nobody.
+ *
+ * A command that is timed out or cancelled is ended with all that it started, and the session goes on: SIGINT to the
+ * shell and to these, after the grace time SIGTERM, after another SIGKILL. A shell that ignores SIGINT in a loop of
+ * its own is killed then, and the session is closed.
+ */
+
 typedef struct rt_session_spec {
     size_t size;
     const char *id;         /* form as a sandbox's; NULL = one is made up */
-    const char *shell;      /* path inside; NULL = /bin/bash if there is one, else /bin/sh */
+    const char *shell;      /* path inside, of a POSIX shell; NULL = /bin/bash if there is one, else /bin/sh */
     const char *cwd;        /* as in rt_exec_request */
     const char *const *env; /* as in rt_exec_request */
     uint32_t flags;         /* RT_EXEC_TTY */
@@ -487,14 +500,22 @@ typedef struct rt_ops {
     int32_t (*exec_stream)(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_output_fn *output, void *user,
                            rt_call *call, rt_exit *ret);
 
-    /* Starts a persistent shell. RT_E_EXISTS; RT_E_NOT_RUNNING. */
+    /*
+     * Starts a persistent shell. spec may be NULL: all defaults. RT_E_EXISTS; RT_E_NOT_RUNNING; RT_E_INVAL for a
+     * shell or cwd that is not there and for a program that does not work as a shell; RT_E_RESOURCE beyond 1024.
+     */
     int32_t (*session_create)(rt_runtime *rt, const char *id, const rt_session_spec *spec, rt_call *call,
                               rt_session_info **ret);
     /* Kills a session's whole tree and forgets it. RT_E_SESSION_NOT_FOUND. */
     int32_t (*session_destroy)(rt_runtime *rt, const char *id, const char *session, rt_call *call);
     int32_t (*session_get)(rt_runtime *rt, const char *id, const char *session, rt_call *call, rt_session_info **ret);
     int32_t (*session_list)(rt_runtime *rt, const char *id, rt_call *call, rt_session_list **ret);
-    /* As exec and exec_stream, in the session's shell. RT_E_SESSION_NOT_FOUND; RT_E_SESSION_CLOSED. */
+    /*
+     * As exec and exec_stream, in the session's shell; of several callers one after the other. A command that ends
+     * the shell (`exit N`) is RT_OK with its code; what comes after it is RT_E_SESSION_CLOSED. While a call waits for
+     * its turn RT_E_TIMEOUT and RT_E_CANCELLED set no result. CPU times are exact to a clock tick, max_rss_bytes is
+     * 0. RT_E_SESSION_NOT_FOUND; RT_E_INVAL for a name in env that is no shell variable's.
+     */
     int32_t (*session_exec)(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req,
                             rt_call *call, rt_exec_result **ret);
     int32_t (*session_exec_stream)(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req,

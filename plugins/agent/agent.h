@@ -4,6 +4,8 @@
  * main.c    boot, the loop, orderly end       conn.c   the protocol of one connection
  * spawn.c   from request to exec(2)           tree.c   which process belongs to which command, and ending them
  * sink.c    output of background children that nobody reads any more
+ * session.c the sessions there are         keeper.c  beside each session's shell, a process of its own (keeper.h)
+ * loop.c    the epoll loop                 procs.c   what /proc shows
  */
 #ifndef STOCKADE_AGENT_H
 #define STOCKADE_AGENT_H
@@ -15,14 +17,9 @@
 #include <time.h>
 
 #include "agent_proto.h"
+#include "loop.h"
 #include "msg.h"
 #include "wire.h"
-
-/* What an epoll event stands for; the first member of everything that is watched. */
-struct watch {
-    void (*ready)(struct watch *watch, uint32_t events);
-    int fd;
-};
 
 enum cmd_phase {
     CMD_NEW,         /* connected, no request yet */
@@ -37,20 +34,23 @@ struct cmd {
     struct watch watch; /* the connection; fd is -1 once the host has gone */
     struct cmd *next;
     enum cmd_phase phase;
-    pid_t pid;   /* 0 once it was reaped */
-    int kill_fd; /* cgroup.kill, or -1 */
+    pid_t pid;               /* 0 once it was reaped */
+    int kill_fd;             /* cgroup.kill, or -1 */
+    struct session *session; /* whose keeper it is; NULL = an ordinary command */
     struct timespec started;
 };
 
 extern struct cmd *cmds;
 
 /* main.c */
-int watch_add(struct watch *watch, uint32_t events); /* 0 or -errno; watch->fd must be set */
-void watch_close(struct watch *watch);               /* stops watching and closes; fd becomes -1 */
-void accept_resume(void);                            /* an fd was freed: take connections again if that had stopped */
+void accept_resume(void); /* an fd was freed: take connections again if that had stopped */
 
 /* conn.c */
 void conn_accept(int fd);
+struct cmd *cmd_new(int fd); /* fd -1: a command without a connection. NULL: no memory, fd is closed */
+void cmd_take_connection(struct cmd *cmd, struct cmd *from); /* from ends; its host hears of cmd from now on */
+void cmd_send(struct cmd *cmd, uint32_t type, const struct wire_out *body);
+void cmd_refuse(struct cmd *cmd, enum agent_stage stage, int err); /* and that is its end */
 void cmd_reaped(struct cmd *cmd, int status, const struct rusage *usage);
 void cmd_finish_kill(struct cmd *cmd); /* nothing of its tree is left */
 void cmds_bury(void);                  /* frees the commands that have ended; between two rounds of events */
@@ -72,15 +72,22 @@ struct spawn_result {
 };
 
 void spawn_init(void);
+int tty_open(uint32_t rows, uint32_t cols, int *ret_master, int *ret_slave); /* 0 or an errno */
 bool spawn_command(const struct spawn_request *req, struct spawn_result *ret);
 
 /* tree.c */
-int tree_init(void);
 void tree_signal(struct cmd *cmd, int sig);
 void tree_kill(struct cmd *cmd); /* enters CMD_KILLING */
 void tree_reap(void);            /* after SIGCHLD */
 int tree_tick(void);             /* goes on ending trees; ms until it wants to be called again, -1 = not needed */
 struct cmd *cmd_by_pid(pid_t pid);
+
+/* session.c: each takes a message of a new connection */
+void session_create(struct cmd *cmd, const struct msg *msg);
+void session_destroy(struct cmd *cmd, const struct msg *msg);
+void session_list(struct cmd *cmd, const struct msg *msg);
+void session_attach(struct cmd *cmd, const struct msg *msg);
+void session_keeper_ended(struct session *session); /* it stays in the list as closed */
 
 /* sink.c */
 void sink_add(int fd); /* owns fd */

@@ -23,6 +23,8 @@ static void cmd_free(struct cmd *cmd)
         break;
     }
     watch_close(&cmd->watch);
+    if (cmd->session)
+        session_keeper_ended(cmd->session);
     if (cmd->kill_fd >= 0)
         close(cmd->kill_fd);
     cmd->kill_fd = -1;
@@ -50,12 +52,12 @@ static void cmd_send_fd(struct cmd *cmd, uint32_t type, const struct wire_out *b
         watch_close(&cmd->watch);
 }
 
-static void cmd_send(struct cmd *cmd, uint32_t type, const struct wire_out *body)
+void cmd_send(struct cmd *cmd, uint32_t type, const struct wire_out *body)
 {
     cmd_send_fd(cmd, type, body, -1);
 }
 
-static void cmd_refuse(struct cmd *cmd, enum agent_stage stage, int err)
+void cmd_refuse(struct cmd *cmd, enum agent_stage stage, int err)
 {
     struct wire_out body = { 0 };
 
@@ -146,6 +148,22 @@ static void cmd_message(struct cmd *cmd, struct msg *msg)
     case AGENT_KILL:
         tree_kill(cmd);
         break;
+    case AGENT_SESSION_CREATE:
+        if (cmd->phase == CMD_NEW)
+            session_create(cmd, msg);
+        break;
+    case AGENT_SESSION_DESTROY:
+        if (cmd->phase == CMD_NEW)
+            session_destroy(cmd, msg);
+        break;
+    case AGENT_SESSION_LIST:
+        if (cmd->phase == CMD_NEW)
+            session_list(cmd, msg);
+        break;
+    case AGENT_SESSION_ATTACH:
+        if (cmd->phase == CMD_NEW)
+            session_attach(cmd, msg);
+        break;
     case AGENT_SINK:
         for (size_t i = 0; i < msg->n_fds; i++)
             sink_add(msg_take_fd(msg, i));
@@ -183,26 +201,42 @@ static void conn_ready(struct watch *watch, uint32_t events)
         cmd_free(cmd);
 }
 
+struct cmd *cmd_new(int fd)
+{
+    struct cmd *cmd = calloc(1, sizeof *cmd);
+
+    if (!cmd) {
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    *cmd = (struct cmd){ .watch = { .ready = conn_ready, .fd = fd }, .kill_fd = -1, .next = cmds };
+    cmds = cmd;
+    if (fd < 0 || watch_add(&cmd->watch, EPOLLIN) == 0)
+        return cmd;
+    cmd_free(cmd);
+    return NULL;
+}
+
+void cmd_take_connection(struct cmd *cmd, struct cmd *from)
+{
+    watch_close(&cmd->watch);
+    cmd->watch.fd = watch_release(&from->watch);
+    if (watch_add(&cmd->watch, EPOLLIN) < 0)
+        watch_close(&cmd->watch);
+}
+
 void conn_accept(int fd)
 {
     struct ucred peer = { .pid = -1 };
     socklen_t len = sizeof peer;
-    struct cmd *cmd;
 
     /* Pid 0 is a process outside this pid namespace: the host. Anything else is code from inside. */
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid != 0) {
         close(fd);
         return;
     }
-    cmd = calloc(1, sizeof *cmd);
-    if (!cmd) {
-        close(fd);
-        return;
-    }
-    *cmd = (struct cmd){ .watch = { .ready = conn_ready, .fd = fd }, .kill_fd = -1, .next = cmds };
-    cmds = cmd;
-    if (watch_add(&cmd->watch, EPOLLIN) < 0)
-        cmd_free(cmd);
+    (void)cmd_new(fd);
 }
 
 static uint64_t since_ns(const struct timespec *start)

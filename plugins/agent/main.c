@@ -1,5 +1,7 @@
 /* Boot, the event loop and an orderly end. */
 #include "agent.h"
+#include "keeper_proto.h"
+#include "procs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,32 +22,13 @@
 #define SYS_close_range 436
 #endif
 
-static int epoll_fd = -1;
 static uint32_t stop_grace_ms;
 static struct watch listener, signals, lease;
 static bool accept_paused;
 
-int watch_add(struct watch *watch, uint32_t events)
-{
-    struct epoll_event event = { .events = events, .data.ptr = watch };
-
-    return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0 ? -errno : 0;
-}
-
-void watch_close(struct watch *watch)
-{
-    if (watch->fd < 0)
-        return;
-    (void)epoll_ctl(epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
-    close(watch->fd);
-    watch->fd = -1;
-}
-
 static void listener_events(uint32_t events)
 {
-    struct epoll_event event = { .events = events, .data.ptr = &listener };
-
-    (void)epoll_ctl(epoll_fd, EPOLL_CTL_MOD, listener.fd, &event);
+    watch_change(&listener, events);
     accept_paused = !events;
 }
 
@@ -165,23 +148,16 @@ static int boot(const char *path)
 
 int main(int argc, char **argv)
 {
-    struct epoll_event events[64];
-
+    if (argc > 1 && !strcmp(argv[1], KEEPER_ARG))
+        return keeper_main(argc, argv);
     (void)syscall(SYS_close_range, 3u, ~0u, 0u); /* bubblewrap leaks its caller's fds */
     (void)prctl(PR_SET_DUMPABLE, 0);             /* no ptrace, no /proc/1/mem for code of the same uid */
     (void)umask(022);
     spawn_init();
-    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (argc != 2 || epoll_fd < 0 || tree_init() < 0 || signals_init() < 0 || boot(argv[1]) < 0)
+    if (argc != 2 || loop_init() < 0 || procs_init() < 0 || signals_init() < 0 || boot(argv[1]) < 0)
         return 125;
     for (;;) {
-        int n = epoll_wait(epoll_fd, events, sizeof events / sizeof *events, tree_tick());
-
-        for (int i = 0; i < n; i++) {
-            struct watch *watch = events[i].data.ptr;
-
-            watch->ready(watch, events[i].events);
-        }
+        loop_once(tree_tick());
         cmds_bury();
     }
 }

@@ -174,9 +174,9 @@ static int child_main(void *arg)
 }
 
 /* A terminal of the sandbox's own devpts: one made outside would be no tty for what runs inside. */
-static int tty_open(const struct spawn_request *req, int *ret_master, int *ret_slave)
+int tty_open(uint32_t rows, uint32_t cols, int *ret_master, int *ret_slave)
 {
-    struct winsize size = { .ws_row = (unsigned short)req->rows, .ws_col = (unsigned short)req->cols };
+    struct winsize size = { .ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols };
     int master = open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC), slave = -1, unlock = 0, err;
 
     if (master < 0)
@@ -212,7 +212,7 @@ bool spawn_command(const struct spawn_request *req, struct spawn_result *ret)
     *ret = (struct spawn_result){ .master = -1 };
     memcpy(child.streams, req->fds, sizeof child.streams);
     if (req->flags & AGENT_TTY) {
-        err = tty_open(req, &ret->master, &slave);
+        err = tty_open(req->rows, req->cols, &ret->master, &slave);
         if (err)
             return spawn_failed(ret, AGENT_STAGE_SETUP, err);
         child.streams[0] = child.streams[1] = child.streams[2] = slave;

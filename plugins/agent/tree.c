@@ -7,120 +7,22 @@
  * that the agent newly adopts is told apart by what has just died: the command being ended, or something else.
  */
 #include "agent.h"
+#include "procs.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define KILL_TICK_MS 2
 #define TERM_TICK_MS 10
 
-struct proc {
-    pid_t pid, ppid;
-    bool zombie;
-    struct cmd *owner; /* whose tree it is in; NULL = nobody's that is being ended */
-};
-
 struct adopted {
     pid_t pid;
     struct cmd *owner;
 };
 
-static int proc_fd = -1;
-static struct proc *procs; /* the last scan, by pid */
-static size_t n_procs, cap_procs;
 static struct adopted *adopted; /* children of the agent that are no command; kept while a tree is being ended */
 static size_t n_adopted, cap_adopted;
-
-int tree_init(void)
-{
-    proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return proc_fd < 0 ? -errno : 0;
-}
-
-static void *grow(void *array, size_t *cap, size_t n, size_t size)
-{
-    void *bigger;
-
-    if (n < *cap)
-        return array;
-    bigger = realloc(array, (*cap ? *cap * 2 : 64) * size);
-    if (bigger)
-        *cap = *cap ? *cap * 2 : 64;
-    return bigger;
-}
-
-static bool proc_read(const char *pid, struct proc *ret)
-{
-    char path[32], text[512], *p;
-    ssize_t n;
-    int fd;
-
-    strcpy(path, pid);
-    strcat(path, "/stat");
-    fd = openat(proc_fd, path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    n = read(fd, text, sizeof text - 1);
-    close(fd);
-    if (n <= 0)
-        return false;
-    text[n] = '\0';
-    p = strrchr(text, ')'); /* the name before it may hold anything */
-    if (!p || p[1] != ' ' || !p[2])
-        return false;
-    *ret = (struct proc){ .pid = atoi(pid), .zombie = p[2] == 'Z' || p[2] == 'X', .ppid = atoi(p + 3) };
-    return true;
-}
-
-static int proc_order(const void *a, const void *b)
-{
-    const struct proc *pa = a, *pb = b;
-
-    return (pa->pid > pb->pid) - (pa->pid < pb->pid);
-}
-
-static struct proc *proc_find(pid_t pid)
-{
-    struct proc key = { .pid = pid };
-
-    return n_procs ? bsearch(&key, procs, n_procs, sizeof *procs, proc_order) : NULL;
-}
-
-static bool proc_scan(void)
-{
-    int fd = openat(proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-    struct dirent *entry;
-
-    n_procs = 0;
-    if (!dir) {
-        if (fd >= 0)
-            close(fd);
-        return false;
-    }
-    while ((entry = readdir(dir))) {
-        struct proc *bigger;
-
-        if (entry->d_name[0] < '1' || entry->d_name[0] > '9' || strlen(entry->d_name) > 10)
-            continue;
-        bigger = grow(procs, &cap_procs, n_procs, sizeof *procs);
-        if (!bigger)
-            break; /* out of memory: end what is known, the next pass finds the rest */
-        procs = bigger;
-        if (proc_read(entry->d_name, &procs[n_procs]))
-            n_procs++;
-    }
-    closedir(dir);
-    qsort(procs, n_procs, sizeof *procs, proc_order);
-    return true;
-}
 
 struct cmd *cmd_by_pid(pid_t pid)
 {
@@ -167,31 +69,16 @@ static void adopt_new(struct cmd *owner)
     }
 }
 
-/* Marks who is in the tree of a command that is being ended. Parents may have higher pids: repeat until stable. */
+/* Marks who is in the tree of a command that is being ended. */
 static void mark_owners(void)
 {
-    bool changed = true;
-
     for (size_t i = 0; i < n_procs; i++) {
         struct cmd *cmd = cmd_by_pid(procs[i].pid);
         struct adopted *known = adopted_find(procs[i].pid);
 
         procs[i].owner = cmd && is_ending(cmd) ? cmd : known ? known->owner : NULL;
     }
-    while (changed) {
-        changed = false;
-        for (size_t i = 0; i < n_procs; i++) {
-            struct proc *parent;
-
-            if (procs[i].owner || procs[i].ppid <= 1)
-                continue;
-            parent = proc_find(procs[i].ppid);
-            if (parent && parent->owner) {
-                procs[i].owner = parent->owner;
-                changed = true;
-            }
-        }
-    }
+    procs_inherit(1);
 }
 
 /* From the first tree that is being ended on, all that is adopted already is known to be nobody's. */
@@ -200,7 +87,7 @@ static void begin_tracking(void)
     if (any_ending())
         return;
     n_adopted = 0;
-    if (proc_scan())
+    if (procs_scan())
         adopt_new(NULL);
 }
 
@@ -210,7 +97,7 @@ void tree_signal(struct cmd *cmd, int sig)
         begin_tracking();
         cmd->phase = CMD_TERMINATING;
     }
-    if (cmd->kill_fd >= 0 || !proc_scan())
+    if (cmd->kill_fd >= 0 || !procs_scan())
         return;
     mark_owners();
     for (size_t i = 0; i < n_procs; i++) {
@@ -275,7 +162,7 @@ int tree_tick(void)
         next = cmd->next; /* cmd may leave the list below */
         if (!is_ending(cmd))
             continue;
-        if (!scanned && !proc_scan())
+        if (!scanned && !procs_scan())
             return TERM_TICK_MS;
         if (!scanned)
             mark_owners();
@@ -342,7 +229,7 @@ void tree_reap(void)
     for (;;) {
         struct cmd *lost;
 
-        if (!proc_scan())
+        if (!procs_scan())
             return;
         more.si_pid = 0;
         if (waitid(P_ALL, 0, &more, WEXITED | WNOHANG | WNOWAIT) < 0 || !more.si_pid)

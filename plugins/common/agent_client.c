@@ -146,6 +146,7 @@ static bool answer_parse(struct msg *msg, struct agent_answer *ret)
             return false;
         break;
     case AGENT_GONE:
+    case AGENT_SESSION_CLOSED:
         break;
     default:
         return false;

@@ -24,7 +24,7 @@ int32_t agent_boot(struct op *op, int boot_fd, int listen_fd, pid_t init_pid, in
                    uint32_t stop_grace_ms, int64_t until_ns, int *ret_lease);
 
 struct agent_answer {
-    uint32_t type; /* AGENT_STARTED, _REFUSED, _EXITED or _GONE */
+    uint32_t type; /* AGENT_STARTED, _REFUSED, _EXITED, _GONE or _SESSION_CLOSED */
     uint32_t pid;
     uint32_t stage, err;
     uint32_t wait_status;

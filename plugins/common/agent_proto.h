@@ -7,11 +7,16 @@
  * A connection is one command. Its first message is AGENT_SPAWN (or AGENT_PING, answered by AGENT_PONG); the answers
  * are AGENT_STARTED or AGENT_REFUSED, then AGENT_EXITED. End of file before AGENT_EXITED kills the command and every
  * descendant of it; after it, background children live on.
+ *
+ * A session is a shell and its keeper, a process of the agent's program beside it that hands it one command after the
+ * other. Its connections begin with AGENT_SESSION_ATTACH and are the keeper's from then on: any number of
+ * AGENT_SESSION_EXEC, one after the other, each answered by AGENT_REFUSED or AGENT_SESSION_CLOSED, or by
+ * AGENT_STARTED once it is its turn and then AGENT_EXITED. End of file before that cancels the command.
  */
 #ifndef STOCKADE_AGENT_PROTO_H
 #define STOCKADE_AGENT_PROTO_H
 
-#define AGENT_VERSION 1u
+#define AGENT_VERSION 2u
 
 enum agent_msg {
     AGENT_BOOT = 1,    /* fds: listening socket. u32 version, u32 flags (AGENT_LEASE), u32 grace of a stop in ms */
@@ -26,6 +31,14 @@ enum agent_msg {
     AGENT_KILL = 10,  /* empty: SIGKILL to the whole tree until nothing is left, then AGENT_GONE */
     AGENT_GONE = 11,  /* empty */
     AGENT_SINK = 12,  /* fds: read ends of pipes that background children still hold; read and dropped. No answer */
+    AGENT_SESSION_CREATE = 13,  /* see below. Answered by AGENT_SESSIONS with that one, or AGENT_REFUSED */
+    AGENT_SESSION_DESTROY = 14, /* str id: ends its whole tree, then AGENT_GONE; or AGENT_REFUSED */
+    AGENT_SESSION_LIST = 15,    /* str id, "" = all. Answered by AGENT_SESSIONS */
+    AGENT_SESSIONS = 16, /* u32 count, then of each: str id, str shell, u32 pid, u32 state, u64 commands, u64 created */
+    AGENT_SESSION_ATTACH = 17, /* str id. No answer unless there is none: AGENT_REFUSED */
+    AGENT_SESSION_EXEC = 18,   /* see below */
+    AGENT_SESSION_CANCEL = 19, /* empty: ends the command by SIGINT, SIGTERM and SIGKILL; AGENT_EXITED follows */
+    AGENT_SESSION_CLOSED = 20, /* empty: the shell has ended, and the command did not run */
 };
 
 #define AGENT_LEASE 1u /* end of file on the boot connection means: exit, and with it the whole sandbox */
@@ -36,8 +49,19 @@ enum agent_msg {
  * agent's), u32 limit of processes (RLIMIT_NPROC, 0 = as it is), u32 rows and u32 columns of the terminal.
  * With AGENT_TTY the agent makes a terminal inside, which takes the place of the three streams.
  */
+/*
+ * AGENT_SESSION_CREATE: body: u32 flags (AGENT_TTY), str id, str shell ("" = bash if there is one, else sh), str cwd,
+ * strv env, u32 uid and gid, u32 limit of processes, u32 rows and columns, u64 time in ns that list shows as created.
+ *
+ * AGENT_SESSION_EXEC: fds: the command's text (a file), stdout, stderr, and with AGENT_STDIN stdin; where the session
+ * has a terminal, that is used instead, and comes with AGENT_STARTED. They must be open to others by their mode: the
+ * shell opens them through /proc. Body: u32 flags, str cwd that must be a directory ("" = none), u32 rows and columns
+ * (0 = as they are), u32 grace in ms between SIGINT, SIGTERM and SIGKILL of a cancelled command.
+ */
 #define AGENT_CGROUP      1u /* trees end by cgroup.kill; without it the command is a subreaper and its tree is walked */
 #define AGENT_TTY         2u
+#define AGENT_STDIN       4u
+#define AGENT_UNCOUNTED   8u /* not among the session's commands */
 #define AGENT_SAME_ID     UINT32_MAX
 #define AGENT_STRINGS_MAX 65536 /* of argv and of env; the kernel's own limits come first */
 
@@ -48,11 +72,16 @@ enum agent_stage {
     AGENT_STAGE_USER = 4,
     AGENT_STAGE_CWD = 5,
     AGENT_STAGE_EXEC = 6,
+    AGENT_STAGE_SESSION = 7, /* ENOENT: there is none of this id. EEXIST: there is one. EMFILE: too many */
 };
 
 enum agent_scope {
     AGENT_SCOPE_GROUP = 0, /* the command's process group */
     AGENT_SCOPE_TREE = 1,  /* the command and every descendant that a walk finds */
 };
+
+/* As enum rt_session_status counts. */
+enum agent_session_state { AGENT_SESSION_IS_IDLE = 0, AGENT_SESSION_IS_BUSY = 1, AGENT_SESSION_IS_CLOSED = 2 };
+#define AGENT_SESSIONS_MAX 1024u /* in one sandbox */
 
 #endif

@@ -2,6 +2,7 @@
 #include "error.h"
 #include "ops.h"
 #include "process.h"
+#include "session.h"
 #include "structs.h"
 
 #include <signal.h>
@@ -110,20 +111,29 @@ static int32_t request_read(struct op *op, const rt_exec_request *req, rt_exec_r
                : op_fail(op, RT_E_INVAL, 0, "no request given, or one without a size");
 }
 
+/* Where a command runs: in a sandbox, or in a session of it. */
+struct place {
+    const char *id, *session; /* NULL: in a process of its own */
+};
+
+static int32_t place_new_process(struct op *op, struct place place, const rt_exec_request *req, struct process **ret)
+{
+    if (place.session)
+        return process_new_in_session(op, place.id, place.session, req, 0, ret);
+    return process_new(op, place.id, req, req->stdin_data ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, ret);
+}
+
 /* A command from start to end with its streams given to io. *ret_ran: whether exit was filled. */
-static int32_t run_command(struct op *op, const char *id, const rt_exec_request *req, struct process_io *io,
+static int32_t run_command(struct op *op, struct place place, const rt_exec_request *req, struct process_io *io,
                            rt_exit *ret_exit, bool *ret_ran)
 {
     struct process *process;
-    bool input = req->stdin_data;
-    int32_t status = process_new(op, id, req, input ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, &process);
+    int32_t status = place_new_process(op, place, req, &process);
 
     if (status)
         return status;
-    if (input) {
-        io->stdin_data = req->stdin_data;
-        io->stdin_len = req->stdin_len;
-    }
+    io->stdin_data = req->stdin_data;
+    io->stdin_len = req->stdin_data ? req->stdin_len : 0;
     status = process_run(op, process, io);
     *ret_ran = process->exited;
     *ret_exit = process->exit;
@@ -131,33 +141,31 @@ static int32_t run_command(struct op *op, const char *id, const rt_exec_request 
     return status;
 }
 
-int32_t op_exec(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_call *call, rt_exec_result **ret)
+/* Runs to the end and collects. */
+static int32_t exec_collect(struct op *op, struct place place, const rt_exec_request *theirs, rt_exec_result **ret)
 {
     struct collector *collector;
     struct process_io io = { .take = collect };
     rt_exit exit = RT_EXIT_INIT;
     bool ran = false;
-    struct op op;
-    rt_exec_request own;
-    int32_t status = op_begin(&op, rt, call, "exec");
+    rt_exec_request req;
+    int32_t status = request_read(op, theirs, &req);
 
-    if (!status)
-        status = request_read(&op, req, &own);
     if (status)
-        return op_end(&op, status);
+        return status;
     collector =
-        collector_new(own.max_output_bytes ? own.max_output_bytes : (uint64_t)op.rt->settings->max_output_bytes);
+        collector_new(req.max_output_bytes ? req.max_output_bytes : (uint64_t)op->rt->settings->max_output_bytes);
     if (!collector)
-        return op_end(&op, op_fail(&op, RT_E_NOMEM, 0, "a result"));
+        return op_fail(op, RT_E_NOMEM, 0, "a result");
     io.user = collector;
-    status = run_command(&op, id, &own, &io, &exit, &ran);
+    status = run_command(op, place, &req, &io, &exit, &ran);
     if (collector->out.failed || collector->err.failed)
-        status = op_fail(&op, RT_E_NOMEM, 0, "no room for the output");
+        status = op_fail(op, RT_E_NOMEM, 0, "no room for the output");
     if (status == RT_OK || ((status == RT_E_TIMEOUT || status == RT_E_CANCELLED) && ran))
         *ret = collector_finish(collector, &exit);
     else
         exec_result_free(&collector->pub);
-    return op_end(&op, status);
+    return status;
 }
 
 struct forward {
@@ -172,25 +180,68 @@ static bool forward_output(void *user, int32_t stream, const void *data, size_t 
     return forward->output(forward->user, stream, data, len) != 0;
 }
 
+/* Runs to the end and gives the output to the caller as it appears. */
+static int32_t exec_forward(struct op *op, struct place place, const rt_exec_request *theirs, struct forward *forward,
+                            rt_exit *ret)
+{
+    struct process_io io = { .take = forward_output, .user = forward };
+    rt_exit exit = RT_EXIT_INIT;
+    bool ran = false;
+    rt_exec_request req;
+    int32_t status =
+        forward->output ? request_read(op, theirs, &req) : op_fail(op, RT_E_INVAL, 0, "no output callback given");
+
+    if (!status)
+        status = run_command(op, place, &req, &io, &exit, &ran);
+    if (ran && ret)
+        struct_write(ret, &exit, sizeof exit);
+    return status;
+}
+
+int32_t op_exec(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_call *call, rt_exec_result **ret)
+{
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "exec");
+
+    if (!status)
+        status = exec_collect(&op, (struct place){ id, NULL }, req, ret);
+    return op_end(&op, status);
+}
+
 int32_t op_exec_stream(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_output_fn *output, void *user,
                        rt_call *call, rt_exit *ret)
 {
-    struct forward forward = { output, user };
-    struct process_io io = { .take = forward_output, .user = &forward };
-    rt_exit exit = RT_EXIT_INIT;
-    bool ran = false;
     struct op op;
-    rt_exec_request own;
     int32_t status = op_begin(&op, rt, call, "exec_stream");
 
-    if (!status && !output)
-        status = op_fail(&op, RT_E_INVAL, 0, "no output callback given");
     if (!status)
-        status = request_read(&op, req, &own);
+        status = exec_forward(&op, (struct place){ id, NULL }, req, &(struct forward){ output, user }, ret);
+    return op_end(&op, status);
+}
+
+int32_t op_session_exec(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req, rt_call *call,
+                        rt_exec_result **ret)
+{
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "session_exec");
+
     if (!status)
-        status = run_command(&op, id, &own, &io, &exit, &ran);
-    if (ran && ret)
-        struct_write(ret, &exit, sizeof exit);
+        status = session_name_check(&op, session);
+    if (!status)
+        status = exec_collect(&op, (struct place){ id, session }, req, ret);
+    return op_end(&op, status);
+}
+
+int32_t op_session_exec_stream(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req,
+                               rt_output_fn *output, void *user, rt_call *call, rt_exit *ret)
+{
+    struct op op;
+    int32_t status = op_begin(&op, rt, call, "session_exec_stream");
+
+    if (!status)
+        status = session_name_check(&op, session);
+    if (!status)
+        status = exec_forward(&op, (struct place){ id, session }, req, &(struct forward){ output, user }, ret);
     return op_end(&op, status);
 }
 

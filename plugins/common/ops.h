@@ -22,18 +22,22 @@ int32_t op_process_wait(rt_runtime *rt, rt_process *process, rt_call *call, rt_e
 int32_t op_process_signal(rt_runtime *rt, rt_process *process, int32_t signal_number, rt_call *call);
 int32_t op_process_resize(rt_runtime *rt, rt_process *process, uint16_t rows, uint16_t cols, rt_call *call);
 void op_process_release(rt_runtime *rt, rt_process *process);
+int32_t op_session_exec(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req, rt_call *call,
+                        rt_exec_result **ret);
+int32_t op_session_exec_stream(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req,
+                               rt_output_fn *output, void *user, rt_call *call, rt_exit *ret);
 void exec_result_free(rt_exec_result *result);
 
-/* unsupported.c */
+/* session.c */
 int32_t op_session_create(rt_runtime *rt, const char *id, const rt_session_spec *spec, rt_call *call,
                           rt_session_info **ret);
 int32_t op_session_destroy(rt_runtime *rt, const char *id, const char *session, rt_call *call);
 int32_t op_session_get(rt_runtime *rt, const char *id, const char *session, rt_call *call, rt_session_info **ret);
 int32_t op_session_list(rt_runtime *rt, const char *id, rt_call *call, rt_session_list **ret);
-int32_t op_session_exec(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req, rt_call *call,
-                        rt_exec_result **ret);
-int32_t op_session_exec_stream(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req,
-                               rt_output_fn *output, void *user, rt_call *call, rt_exit *ret);
+void session_info_free(rt_session_info *info);
+void session_list_free(rt_session_list *list);
+
+/* unsupported.c */
 int32_t op_rules_update(rt_runtime *rt, const char *id, const rt_rule *rules, size_t n_rules, rt_call *call);
 int32_t op_changes_list(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret);
 int32_t op_changes_commit(rt_runtime *rt, const char *id, const rt_commit_spec *spec, rt_call *call, rt_changes **ret);
@@ -41,13 +45,11 @@ int32_t op_changes_discard(rt_runtime *rt, const char *id, const char *const *pa
 int32_t op_pause(rt_runtime *rt, const char *id, rt_call *call);
 int32_t op_resume(rt_runtime *rt, const char *id, rt_call *call);
 int32_t op_stats(rt_runtime *rt, const char *id, rt_call *call, rt_stats **ret);
-void session_info_free(rt_session_info *info);
-void session_list_free(rt_session_list *list);
 void changes_free(rt_changes *changes);
 void stats_free(rt_stats *stats);
 
 /* What common can do, whatever the backend. */
-#define COMMON_CAPS (RT_CAP_STREAM | RT_CAP_PROCESS | RT_CAP_TTY)
+#define COMMON_CAPS (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY)
 
 #define COMMON_OPS(open_fn)                                                                                            \
     {                                                                                                                  \

@@ -6,16 +6,13 @@
 #include "env.h"
 #include "error.h"
 #include "msg.h"
+#include "session.h"
 #include "wire.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-
-/* The command's ends and ours: [0] is stdin's. */
-struct pipes {
-    int theirs[3], ours[3];
-};
 
 static int32_t request_check(struct op *op, const rt_exec_request *req)
 {
@@ -47,7 +44,7 @@ static int32_t user_check(struct op *op, const struct live *live, const char *us
     return RT_OK;
 }
 
-static char *cwd_make(const struct live *live, const char *cwd)
+char *process_cwd(const struct live *live, const char *cwd)
 {
     char *path;
 
@@ -56,7 +53,7 @@ static char *cwd_make(const struct live *live, const char *cwd)
     return asprintf(&path, "%s%s%s", live->spec.workspace, cwd ? "/" : "", cwd ? cwd : "") < 0 ? NULL : path;
 }
 
-static int pipes_make(enum process_stdin in, struct pipes *ret)
+int pipes_make(enum process_stdin in, struct pipes *ret)
 {
     for (int i = 0; i < 3; i++) {
         int pair[2];
@@ -86,10 +83,18 @@ static int tty_streams(struct pipes *ret)
     return 0;
 }
 
-static void pipes_close(int fds[3])
+void pipes_close(int fds[3])
 {
     for (int i = 0; i < 3; i++)
         fd_closep(&fds[i]);
+}
+
+void pipes_give(struct process *process, struct pipes *pipes)
+{
+    pipes_close(pipes->theirs);
+    process->pub.stdin_fd = pipes->ours[0];
+    process->pub.stdout_fd = pipes->ours[1];
+    process->pub.stderr_fd = pipes->ours[2];
 }
 
 static void times_set(struct process *process, const rt_exec_request *req, const struct settings *settings)
@@ -99,7 +104,6 @@ static void times_set(struct process *process, const rt_exec_request *req, const
     if (!ms)
         ms = settings->default_timeout_ms;
     process->timeout_ns = ms == RT_FOREVER ? 0 : ms * NS_PER_MS;
-    process->timeout_at = process->timeout_ns ? now_ns() + process->timeout_ns : 0;
     process->grace_ns = (req->grace_ms ? req->grace_ms : settings->kill_grace_ms) * NS_PER_MS;
 }
 
@@ -132,19 +136,9 @@ static int request_send(struct process *process, const rt_exec_request *req, con
     return err;
 }
 
-static int32_t process_connect(struct op *op, struct process *process)
-{
-    process->conn = socket_connect(process->live->dir_fd, "agent.sock");
-    if (process->conn >= 0)
-        return RT_OK;
-    if (process->conn == -ECONNREFUSED || process->conn == -ENOENT)
-        return live_end_status(op, process->live);
-    return op_fail(op, error_status(-process->conn), -process->conn, "reach the agent of '%s'", process->live->id);
-}
-
 static int32_t process_send(struct op *op, struct process *process, const rt_exec_request *req, enum process_stdin in)
 {
-    struct pipes pipes = { { -1, -1, -1 }, { -1, -1, -1 } };
+    struct pipes pipes = PIPES_NONE;
     int err;
 
     process->tty = req->flags & RT_EXEC_TTY;
@@ -155,21 +149,64 @@ static int32_t process_send(struct op *op, struct process *process, const rt_exe
             process->cgroup = cgroup_get(process->live->cgroups);
         err = request_send(process, req, &pipes);
     }
-    pipes_close(pipes.theirs);
     if (err) {
+        pipes_close(pipes.theirs);
         pipes_close(pipes.ours);
         if (err == -EPIPE || err == -ECONNRESET)
             return live_end_status(op, process->live);
         return op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "send the command to the agent");
     }
-    process->pub.stdin_fd = pipes.ours[0];
-    process->pub.stdout_fd = pipes.ours[1];
-    process->pub.stderr_fd = pipes.ours[2];
+    pipes_give(process, &pipes);
     return RT_OK;
 }
 
-int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, enum process_stdin in,
-                    struct process **ret)
+/* ---- how it is ended ---- */
+
+static void cgroup_terminate(struct process *process)
+{
+    cgroup_signal(process->cgroup, SIGTERM);
+}
+
+static void cgroup_kill_all(struct process *process)
+{
+    cgroup_kill(process->cgroup);
+}
+
+static bool cgroup_is_gone(const struct process *process)
+{
+    return process->exited && cgroup_is_empty(process->cgroup);
+}
+
+static void walk_terminate(struct process *process)
+{
+    (void)agent_send_signal(process->conn, SIGTERM, AGENT_SCOPE_TREE);
+}
+
+static void walk_kill(struct process *process)
+{
+    (void)msg_send(process->conn, AGENT_KILL, NULL, 0, NULL, 0);
+}
+
+static bool walk_is_gone(const struct process *process)
+{
+    return process->gone;
+}
+
+static int32_t sandbox_lost(struct op *op, struct process *process)
+{
+    return live_end_status(op, process->live);
+}
+
+static const struct process_kind by_cgroup = {
+    .terminate = cgroup_terminate, .kill = cgroup_kill_all, .is_gone = cgroup_is_gone, .lost = sandbox_lost
+};
+static const struct process_kind by_walk = {
+    .terminate = walk_terminate, .kill = walk_kill, .is_gone = walk_is_gone, .lost = sandbox_lost
+};
+
+/* ---- making and freeing ---- */
+
+int32_t process_alloc(struct op *op, const char *id, const rt_exec_request *req, struct process **ret)
 {
     struct process *process;
     int32_t status = request_check(op, req);
@@ -181,28 +218,43 @@ int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, e
         return op_fail(op, RT_E_NOMEM, 0, "a process");
     *process = (struct process){
         .pub = { .size = sizeof process->pub, .stdin_fd = -1, .stdout_fd = -1, .stderr_fd = -1, .exit_fd = -1 },
+        .kind = &by_walk,
+        .rt = op->rt,
         .conn = -1,
         .master = -1,
         .exit = RT_EXIT_INIT
     };
     status = live_get(op, id, &process->live);
-    if (!status)
-        status = user_check(op, process->live, req->user);
-    if (!status) {
-        process->cwd = cwd_make(process->live, req->cwd);
-        if (!process->cwd)
-            status = op_fail(op, RT_E_NOMEM, 0, "a process");
-    }
-    if (!status)
-        status = process_connect(op, process);
-    if (!status) {
-        times_set(process, req, op->rt->settings);
-        status = process_send(op, process, req, in);
-    }
     if (status) {
         process_free(process);
         return status;
     }
+    times_set(process, req, op->rt->settings);
+    *ret = process;
+    return RT_OK;
+}
+
+int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, enum process_stdin in,
+                    struct process **ret)
+{
+    struct process *process;
+    int32_t status = process_alloc(op, id, req, &process);
+
+    if (status)
+        return status;
+    process->timeout_at = process->timeout_ns ? now_ns() + process->timeout_ns : 0;
+    process->end_wait_ns = process->grace_ns;
+    process->cwd = process_cwd(process->live, req->cwd);
+    status = process->cwd ? user_check(op, process->live, req->user) : op_fail(op, RT_E_NOMEM, 0, "a process");
+    if (!status)
+        status = agent_connect(op, process->live, &process->conn);
+    if (!status)
+        status = process_send(op, process, req, in);
+    if (status) {
+        process_free(process);
+        return status;
+    }
+    process->kind = process->cgroup ? &by_cgroup : &by_walk;
     process->pub.exit_fd = process->conn;
     *ret = process;
     return RT_OK;
@@ -216,10 +268,13 @@ void process_free(struct process *process)
     fd_closep(&process->pub.stdout_fd);
     fd_closep(&process->pub.stderr_fd);
     fd_closep(&process->master);
-    fd_closep(&process->conn); /* the agent kills what has not ended */
+    if (process->session && process->exited)
+        session_connection_keep(process->live, process->session, &process->conn);
+    fd_closep(&process->conn); /* what has not ended is killed */
     if (process->cgroup)
         cgroup_put(process->live->cgroups, process->cgroup);
     live_unref(process->live);
+    free(process->session);
     free(process->cwd);
     free(process);
 }

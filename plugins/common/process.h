@@ -8,10 +8,24 @@
 #include "runtime.h"
 
 struct exec_cgroup;
+struct process;
+
+/* How a command is ended, and what the end of its connection means. */
+struct process_kind {
+    void (*terminate)(struct process *process); /* the friendly way */
+    void (*kill)(struct process *process);
+    bool (*is_gone)(const struct process *process);          /* after these: nothing of it is alive */
+    int32_t (*lost)(struct op *op, struct process *process); /* why the connection ended before the command did */
+    bool ends_without_us; /* the other end goes on ending it when the connection is closed */
+};
 
 struct process {
     rt_process pub; /* first: what the host sees */
     struct live *live;
+    const struct process_kind *kind;
+    char *session;          /* whose shell runs it; NULL = it has a process of its own */
+    uint32_t session_flags; /* AGENT_UNCOUNTED */
+    struct runtime *rt;
     struct exec_cgroup *cgroup; /* NULL = the agent walks the tree */
     int conn;                   /* to the agent; pub.exit_fd while the host has it */
     char *cwd;                  /* for the message if it does not exist */
@@ -22,8 +36,9 @@ struct process {
     int32_t refused;            /* status of a refusal */
     rt_exit exit;
     int64_t timeout_ns; /* length of its timeout, 0 = none */
-    int64_t timeout_at; /* when it is over, 0 = never */
+    int64_t timeout_at; /* when it is over, 0 = never, or not yet started */
     int64_t grace_ns;
+    int64_t end_wait_ns; /* between terminate() and kill() */
 };
 
 enum process_stdin { PROCESS_STDIN_NULL, PROCESS_STDIN_PIPE };
@@ -31,6 +46,9 @@ enum process_stdin { PROCESS_STDIN_NULL, PROCESS_STDIN_PIPE };
 /* Checks the request, connects, sends it off. Does not wait for the agent's answer: process_run() does. */
 int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, enum process_stdin in,
                     struct process **ret);
+/* The same in a session's shell. flags: 0 or AGENT_UNCOUNTED. */
+int32_t process_new_in_session(struct op *op, const char *id, const char *session, const rt_exec_request *req,
+                               uint32_t flags, struct process **ret);
 /* Closes what is left, which kills what still runs, and frees. NULL is a no-op. */
 void process_free(struct process *process);
 
@@ -59,6 +77,28 @@ int32_t process_poll(struct op *op, struct process *process);
 
 /* Waits until the agent has started or refused it. */
 int32_t process_wait_started(struct op *op, struct process *process);
+
+/* What process_new() and process_new_in_session() share. */
+int32_t process_alloc(struct op *op, const char *id, const rt_exec_request *req, struct process **ret);
+char *process_cwd(const struct live *live, const char *cwd); /* absolute; the caller frees; NULL: no memory */
+
+/* The command's ends of its streams and ours: [0] is stdin's. */
+struct pipes {
+    int theirs[3], ours[3];
+};
+
+#define PIPES_NONE                                                                                                     \
+    {                                                                                                                  \
+        { -1, -1, -1 },                                                                                                \
+        {                                                                                                              \
+            -1, -1, -1                                                                                                 \
+        }                                                                                                              \
+    }
+
+int pipes_make(enum process_stdin in, struct pipes *ret); /* 0 or -errno; what was made is to be closed either way */
+void pipes_close(int fds[3]);
+/* The command's ends are closed, ours are the process's. */
+void pipes_give(struct process *process, struct pipes *pipes);
 
 /* A signal to its process group, SIGKILL to its whole tree. RT_E_NOT_RUNNING if it has ended. */
 int32_t process_signal(struct op *op, struct process *process, int sig);

@@ -5,6 +5,7 @@
 #include "cgroup.h"
 #include "error.h"
 #include "msg.h"
+#include "session.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -12,10 +13,10 @@
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 
-#define CHUNK ((size_t)64 << 10) /* a pipe's default capacity */
+#define CHUNK           ((size_t)64 << 10) /* a pipe's default capacity */
+#define TERMINAL_ROUNDS 256                /* reads of at most 4 KiB: far beyond what a terminal holds */
 /* After SIGKILL the kernel needs milliseconds; an agent that never reports is broken or lies. */
-#define DRAIN_GUARD_MS 1000 /* for a terminal that is not hung up */
-#define KILL_GUARD_NS  (20 * NS_PER_S)
+#define KILL_GUARD_NS (20 * NS_PER_S)
 
 enum stage {
     RUNNING,
@@ -36,41 +37,23 @@ struct run {
     char *chunk;
 };
 
-static bool tree_is_gone(const struct process *process)
-{
-    if (process->cgroup)
-        return process->exited && cgroup_is_empty(process->cgroup);
-    return process->gone;
-}
-
-static void tree_signal(struct run *run, int sig)
-{
-    if (run->process->cgroup)
-        cgroup_signal(run->process->cgroup, sig);
-    else
-        (void)agent_send_signal(run->process->conn, (uint32_t)sig, AGENT_SCOPE_TREE);
-}
-
 static void end_begin(struct run *run, int32_t cause)
 {
     run->cause = cause;
     run->why = *run->op->err;
     run->stage = TERMINATING;
-    run->stage_until = now_ns() + run->process->grace_ns;
+    run->stage_until = now_ns() + run->process->end_wait_ns;
     /* From here on the op's own deadline and cancel fd have done their work. */
     run->op->deadline_ns = 0;
     run->op->cancel_fd = -1;
-    tree_signal(run, SIGTERM);
+    run->process->kind->terminate(run->process);
 }
 
 static void end_kill(struct run *run)
 {
     run->stage = KILLING;
     run->stage_until = now_ns() + KILL_GUARD_NS;
-    if (run->process->cgroup)
-        cgroup_kill(run->process->cgroup);
-    else
-        (void)msg_send(run->process->conn, AGENT_KILL, NULL, 0, NULL, 0);
+    run->process->kind->kill(run->process);
 }
 
 /* ---- answers ---- */
@@ -88,6 +71,8 @@ static int32_t refused(struct op *op, struct process *process, const struct agen
         return op_fail(op, RT_E_INVAL, err, "workdir '%s'", process->cwd);
     case AGENT_STAGE_USER:
         return op_fail(op, RT_E_PERMISSION, err, "change to the user");
+    case AGENT_STAGE_SESSION:
+        return session_refused(op, process->session, err);
     case AGENT_STAGE_FORK:
         return op_fail(op, RT_E_RESOURCE, err, "fork inside the sandbox");
     case AGENT_STAGE_SETUP:
@@ -112,6 +97,12 @@ static void exit_fill(rt_exit *exit, const struct agent_answer *answer)
 /* The terminal's master is both its input and its output. */
 static int32_t terminal_take(struct op *op, struct process *process, int master)
 {
+    if (process->session && master >= 0 && !process->tty) { /* whether a session has a terminal, its keeper knows */
+        process->tty = true;
+        fd_closep(&process->pub.stdin_fd);
+        fd_closep(&process->pub.stdout_fd);
+        fd_closep(&process->pub.stderr_fd);
+    }
     if (process->tty != (master >= 0) || (process->tty && process->master >= 0)) {
         if (master >= 0)
             close(master);
@@ -139,9 +130,13 @@ static int32_t answers_take(struct op *op, struct process *process)
         if (answer.type == AGENT_STARTED) {
             process->started = true;
             process->pub.pid = (int32_t)answer.pid;
+            if (process->session && process->timeout_ns) /* until now others had their turn (S6) */
+                process->timeout_at = now_ns() + process->timeout_ns;
             status = terminal_take(op, process, answer.master);
         } else if (answer.type == AGENT_REFUSED) {
             status = refused(op, process, &answer);
+        } else if (answer.type == AGENT_SESSION_CLOSED) {
+            status = op_fail(op, RT_E_SESSION_CLOSED, 0, "session '%s' is closed", process->session);
         } else if (answer.type == AGENT_EXITED) {
             process->exited = true;
             exit_fill(&process->exit, &answer);
@@ -156,7 +151,7 @@ static int32_t answers_take(struct op *op, struct process *process)
         return RT_OK;
     }
     if (n == -EPIPE)
-        return live_end_status(op, process->live);
+        return process->kind->lost(op, process);
     return n < 0 ? op_fail(op, RT_E_PROTOCOL, -n, "the agent's answer") : RT_OK;
 }
 
@@ -209,15 +204,15 @@ static void output_drain(struct run *run, int32_t stream, int *fd)
 }
 
 /*
- * What a terminal still has arrives by way of a kernel worker, so there is no asking how much; but when the command,
- * its session's leader, ends, the terminal is hung up, and its master reads EIO once it is empty.
+ * What a terminal still has at the command's end arrives by way of a kernel worker; poll(2) waits for that to have run
+ * before it says that there is nothing. Bounded: a background child may write for ever.
  */
 static void terminal_drain(struct run *run)
 {
     int *fd = &run->process->pub.stdout_fd;
     struct pollfd pfd = { .fd = *fd, .events = POLLIN };
 
-    while (*fd >= 0 && poll(&pfd, 1, DRAIN_GUARD_MS) > 0)
+    for (size_t rounds = 0; rounds < TERMINAL_ROUNDS && *fd >= 0 && poll(&pfd, 1, 0) > 0; rounds++)
         if (!output_read(run, RT_STDOUT, fd))
             break;
 }
@@ -293,13 +288,15 @@ static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
     const rt_process *pub = &run->process->pub;
     bool io = run->io != NULL;
     bool ending = run->stage != RUNNING;
+    /* In a session it is not known before the start whether input goes to a pipe or a terminal. */
+    bool input = io && run->io->stdin_data && !ending && (!run->process->session || run->process->started);
 
     /* Once it has exited only AGENT_GONE is of interest, and end of file is no news. */
     fds[FD_CONN] = (struct pollfd){ .fd = run->process->exited && run->process->cgroup ? -1 : run->process->conn,
                                     .events = POLLIN };
     fds[FD_OUT] = (struct pollfd){ .fd = io ? pub->stdout_fd : -1, .events = POLLIN };
     fds[FD_ERR] = (struct pollfd){ .fd = io ? pub->stderr_fd : -1, .events = POLLIN };
-    fds[FD_IN] = (struct pollfd){ .fd = io && run->io->stdin_data && !ending ? pub->stdin_fd : -1, .events = POLLOUT };
+    fds[FD_IN] = (struct pollfd){ .fd = input ? pub->stdin_fd : -1, .events = POLLOUT };
     fds[FD_TREE] = (struct pollfd){ .fd = ending && run->process->cgroup ? run->process->cgroup->events_fd : -1,
                                     .events = POLLPRI };
 }
@@ -308,7 +305,7 @@ static bool is_over(const struct run *run)
 {
     if (run->stage == RUNNING)
         return run->process->exited;
-    return tree_is_gone(run->process);
+    return run->process->kind->is_gone(run->process);
 }
 
 static void nonblocking(int fd)
@@ -334,6 +331,8 @@ static int32_t run_once(struct run *run)
             return RT_OK;
         }
         /* The runtime is being closed while the tree is being ended already: no more grace. */
+        if (run->process->kind->ends_without_us)
+            return status;
         if (run->stage == TERMINATING)
             end_kill(run);
         usleep(1000);

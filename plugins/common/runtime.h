@@ -14,6 +14,7 @@
 
 struct record;
 struct cgroup_pool;
+struct session_pool;
 
 /* Handles to a running sandbox. Immutable once published; shared by reference count. */
 struct live {
@@ -26,8 +27,9 @@ struct live {
     int permfs_fd;                 /* owner's connection to permfs; -1 = none: it is reached by its socket */
     pid_t monitor_pid, permfs_pid; /* children of this process to reap; 0 = another process's */
     struct identity identity;
-    struct cgroup_pool *cgroups; /* NULL = the agent walks trees */
-    void *json;                  /* cJSON: what spec points into */
+    struct cgroup_pool *cgroups;   /* NULL = the agent walks trees */
+    struct session_pool *sessions; /* connections to their keepers */
+    void *json;                    /* cJSON: what spec points into */
     struct spec spec;
     UT_hash_handle hh; /* in runtime.lives, under runtime.lock */
 };

@@ -1,5 +1,5 @@
 /* `make bench`: what a sandbox costs, against the same work without one. */
-#include "bench.h"
+#include "host.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,18 +12,11 @@
 
 extern char **environ;
 
-#define STREAM_MIB 512
+#define STREAM_MIB 4096
 
-struct host {
-    stockade_runtime *sb;
-    rt_call call;
-    char codebase[64];
-    unsigned serial;
-};
+const char *const true_argv[] = { "/bin/sh", "-c", "true", NULL };
 
-static const char *const true_argv[] = { "/bin/sh", "-c", "true", NULL };
-
-static double spawn_and_wait(const char *const *argv, const posix_spawn_file_actions_t *actions)
+double spawn_and_wait(const char *const *argv, const posix_spawn_file_actions_t *actions)
 {
     double start = bench_now_ms();
     int status;
@@ -44,13 +37,13 @@ static double spawn_and_wait(const char *const *argv, const posix_spawn_file_act
 
 /* ---- exec ---- */
 
-static double exec_baseline(void *arg)
+double exec_baseline(void *arg)
 {
     (void)arg;
     return spawn_and_wait(true_argv, NULL);
 }
 
-static double exec_ours(void *arg)
+double exec_ours(void *arg)
 {
     struct host *host = arg;
     rt_exec_request req = { .size = sizeof req, .argv = true_argv };
@@ -70,7 +63,7 @@ static double rate(size_t bytes, double ms)
     return (double)bytes / (1 << 20) / (ms / 1e3);
 }
 
-static const char *const stream_argv[] = { "/usr/bin/head", "-c", "512M", "/dev/zero", NULL };
+static const char *const stream_argv[] = { "/usr/bin/head", "-c", "4096M", "/dev/zero", NULL };
 
 static double stdout_baseline(void *arg)
 {
@@ -184,13 +177,14 @@ int main(int argc, char **argv)
                                .arg = &host,
                                .warm_up = 50,
                                .rounds = 1000 });
+    bench_session(&host);
+    bench_threads(&host);
     bench_run(&(struct bench){ .name = "stdout.bwrap",
                                .unit = "MiB/s",
                                .ours = stdout_ours,
                                .baseline = stdout_baseline,
                                .arg = &host,
-                               .warm_up = 1,
-                               .rounds = 9,
+                               .rounds = 3,
                                .more_is_better = 1 });
     bench_run(&(struct bench){ .name = "start.bwrap",
                                .unit = "ms",

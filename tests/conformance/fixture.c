@@ -231,14 +231,15 @@ void probe_install(void)
 
 /* ---- commands -------------------------------------------------------------------------------------------------- */
 
-const struct run *run_call(const char *id, const rt_exec_request *req, const rt_call *call)
+static const struct run *run_at(const char *id, const char *session, const rt_exec_request *req, const rt_call *call)
 {
     struct run *r = calloc(1, sizeof *r);
 
     if (!r)
         abort();
     r->call = call ? *call : (rt_call)RT_CALL_INIT;
-    r->status = fx.ops->exec(fx.rt, id, req, &r->call, &r->result);
+    r->status = session ? fx.ops->session_exec(fx.rt, id, session, req, &r->call, &r->result)
+                        : fx.ops->exec(fx.rt, id, req, &r->call, &r->result);
     r->message = r->call.error.message;
     r->out = r->err = "";
     if (r->result) {
@@ -257,6 +258,16 @@ const struct run *run_call(const char *id, const rt_exec_request *req, const rt_
     return r;
 }
 
+const struct run *run_call(const char *id, const rt_exec_request *req, const rt_call *call)
+{
+    return run_at(id, NULL, req, call);
+}
+
+const struct run *session_call(const char *session, const rt_exec_request *req, const rt_call *call)
+{
+    return run_at("box", session, req, call);
+}
+
 const struct run *run_request(const char *id, const rt_exec_request *req)
 {
     return run_call(id, req, NULL);
@@ -267,18 +278,37 @@ const struct run *run_argv(const char *id, const char *const *argv)
     return run_request(id, REQUEST(.argv = argv));
 }
 
+static const struct run *run_text(const char *id, const char *session, const char *format, va_list args)
+{
+    const struct run *r;
+    char *text;
+
+    if (vasprintf(&text, format, args) < 0)
+        abort();
+    r = run_at(id, session, REQUEST(.shell = text), NULL);
+    free(text);
+    return r;
+}
+
 const struct run *sh(const char *id, const char *format, ...)
 {
     const struct run *r;
     va_list args;
-    char *text;
 
     va_start(args, format);
-    if (vasprintf(&text, format, args) < 0)
-        abort();
+    r = run_text(id, NULL, format, args);
     va_end(args);
-    r = run_request(id, REQUEST(.shell = text));
-    free(text);
+    return r;
+}
+
+const struct run *in(const char *session, const char *format, ...)
+{
+    const struct run *r;
+    va_list args;
+
+    va_start(args, format);
+    r = run_text("box", session, format, args);
+    va_end(args);
     return r;
 }
 

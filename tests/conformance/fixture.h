@@ -139,6 +139,10 @@ const struct run *run_request(const char *id, const rt_exec_request *req);
 const struct run *run_argv(const char *id, const char *const *argv);
 const struct run *sh(const char *id, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The same in session `session` of sandbox "box". */
+const struct run *session_call(const char *session, const rt_exec_request *req, const rt_call *call);
+const struct run *in(const char *session, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
 const char *run_describe(const struct run *run); /* for failures; static storage of the thread */
 int run_is(const struct run *run, int32_t code, const char *out);
 

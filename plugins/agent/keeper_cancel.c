@@ -1,0 +1,140 @@
+/*
+ * Ending a command but not its shell: SIGINT to the shell and to all that has started since the command began, then
+ * SIGTERM and SIGKILL to what is left of it; a shell that does not come back from that is killed too. What earlier
+ * commands left running in the background is not touched.
+ */
+#include "keeper.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TICK_MS      5
+#define LAST_WAIT_MS 1000 /* for a shell whose command was killed to come back to its prompt */
+
+enum stage { NONE, INTERRUPTED, TERMINATED, KILLED };
+
+static enum stage stage;
+static int64_t until_ms;
+static uint32_t grace_ms;
+static uint64_t mark_tick; /* when the command began, in clock ticks since boot */
+static pid_t mark_pid;     /* the last pid that was given out before */
+
+static int64_t clock_ms(clockid_t clock)
+{
+    struct timespec now;
+
+    clock_gettime(clock, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* The last field of /proc/loadavg: the most recent pid of this namespace, proc(5). */
+static pid_t last_pid(void)
+{
+    static int fd = -1;
+    char text[128], *space;
+    ssize_t n;
+
+    if (fd < 0)
+        fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    n = fd < 0 ? -1 : pread(fd, text, sizeof text - 1, 0);
+    if (n <= 0)
+        return 0;
+    text[n] = '\0';
+    space = strrchr(text, ' ');
+    return space ? atoi(space + 1) : 0;
+}
+
+void cancel_mark(void)
+{
+    mark_tick = (uint64_t)clock_ms(CLOCK_BOOTTIME) * (uint64_t)sysconf(_SC_CLK_TCK) / 1000;
+    mark_pid = last_pid();
+}
+
+static bool is_new(const struct proc *proc)
+{
+    return proc->started > mark_tick || (proc->started == mark_tick && proc->pid > mark_pid);
+}
+
+/* Marks the descendants: the keeper is their subreaper, so none is anywhere else. */
+static bool scan(void)
+{
+    static int mine;
+    pid_t self = getpid();
+
+    if (!procs_scan())
+        return false;
+    for (size_t i = 0; i < n_procs; i++)
+        if (procs[i].ppid == self)
+            procs[i].owner = &mine;
+    procs_inherit(self);
+    return true;
+}
+
+/* Signals what the command started; returns whether there was anything alive of it. sig 0 only looks. */
+static bool signal_new(int sig)
+{
+    bool alive = false;
+
+    if (!scan())
+        return true;
+    for (size_t i = 0; i < n_procs; i++) {
+        if (!procs[i].owner || procs[i].zombie || procs[i].pid == shell.pid || !is_new(&procs[i]))
+            continue;
+        alive = true;
+        if (sig)
+            kill(procs[i].pid, sig);
+        if (sig && sig != SIGKILL)
+            kill(procs[i].pid, SIGCONT); /* a stopped process acts on nothing else */
+    }
+    return alive;
+}
+
+static void enter(enum stage next, int sig, bool to_shell, uint32_t wait_ms)
+{
+    stage = next;
+    until_ms = clock_ms(CLOCK_MONOTONIC) + wait_ms;
+    signal_new(sig);
+    if (to_shell && shell.pid) {
+        kill(shell.pid, SIGINT);
+        kill(shell.pid, SIGCONT);
+    }
+}
+
+void cancel_begin(uint32_t grace)
+{
+    if (stage != NONE)
+        return;
+    grace_ms = grace;
+    enter(INTERRUPTED, SIGINT, true, grace_ms);
+}
+
+bool cancel_active(void)
+{
+    return stage != NONE;
+}
+
+bool cancel_tick(bool shell_is_back, int *ret_wait)
+{
+    bool late = clock_ms(CLOCK_MONOTONIC) >= until_ms;
+    bool alive = signal_new(stage == KILLED ? SIGKILL : 0);
+
+    *ret_wait = TICK_MS;
+    if (shell_is_back && !alive)
+        return false;
+    if (stage == INTERRUPTED && (late || shell_is_back))
+        enter(TERMINATED, SIGTERM, !shell_is_back, grace_ms);
+    else if (stage == TERMINATED && late)
+        enter(KILLED, SIGKILL, !shell_is_back, LAST_WAIT_MS);
+    else if (stage == KILLED && late && !shell_is_back && shell.pid)
+        kill(shell.pid, SIGKILL); /* its end is reported like any other */
+    return true;
+}
+
+void cancel_end(void)
+{
+    stage = NONE;
+}

@@ -1,0 +1,22 @@
+/* What the agent and a session's keeper (keeper.h) have in common. */
+#ifndef STOCKADE_AGENT_KEEPER_PROTO_H
+#define STOCKADE_AGENT_KEEPER_PROTO_H
+
+#include <stdint.h>
+
+#define KEEPER_ARG "keeper" /* `agent keeper SHELL TTY ROWS COLUMNS`; fd 0: to the agent, fd 1: a keeper_state */
+
+enum keeper_msg {
+    KEEPER_ATTACH = 1, /* fds: a host's connection, which is the keeper's from then on */
+};
+
+/* Shared with the agent, which believes none of it. */
+struct keeper_state {
+    uint32_t pid;   /* of the shell */
+    uint32_t state; /* enum agent_session_state */
+    uint64_t commands;
+};
+
+int keeper_main(int argc, char **argv);
+
+#endif

@@ -1,0 +1,236 @@
+/* The session's shell, and what it is told. */
+#include "agent.h"
+#include "keeper.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <unistd.h>
+
+struct shell shell = { .control = -1, .master = -1, .slave = -1 };
+
+static struct termios termios_at_start;
+static int stat_fd = -1;
+static int return_fd = -1; /* memfd of `return N` */
+
+enum dialect { POSIX_SHELL, BASH, BUSYBOX };
+
+static enum dialect dialect;
+
+static const char *name_of(const char *path)
+{
+    return strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+}
+
+/* busybox goes by any name, also by hard links; what it says of itself is in it. */
+static bool is_busybox(const char *path)
+{
+    static const char mark[] = "BusyBox v";
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    void *at = MAP_FAILED;
+    bool found;
+
+    if (fd < 0)
+        return false;
+    if (fstat(fd, &st) == 0 && st.st_size > 0)
+        at = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    close(fd);
+    if (at == MAP_FAILED)
+        return false;
+    found = memmem(at, (size_t)st.st_size, mark, sizeof mark - 1);
+    munmap(at, (size_t)st.st_size);
+    return found;
+}
+
+static enum dialect dialect_of(const char *path)
+{
+    char real[PATH_MAX];
+
+    if (!strncmp(name_of(realpath(path, real) ? real : path), "bash", 4))
+        return BASH;
+    return is_busybox(path) ? BUSYBOX : POSIX_SHELL;
+}
+
+static void shell_exec(const char *path)
+{
+    char *name = (char *)(uintptr_t)name_of(path), control[32];
+    char *argvs[][6] = {
+        [POSIX_SHELL] = { name, "-i" },
+        /* Without readline, which reads a pipe byte by byte and would lose the rest of each packet. */
+        [BASH] = { name, "--norc", "--noprofile", "--noediting", "-i" },
+        /* Not from stdin, which busybox takes for ended when a signal interrupts it: the end of any background job. */
+        [BUSYBOX] = { name, "-i", control },
+    };
+    sigset_t none;
+
+    snprintf(control, sizeof control, "/proc/%d/fd/%d", (int)getppid(), KEEPER_CONTROL);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    setsid();
+    if (shell.slave >= 0)
+        (void)ioctl(shell.slave, TIOCSCTTY, 0);
+    if (dup2(dialect == BUSYBOX ? KEEPER_TEXT : KEEPER_CONTROL, 0) < 0 || dup2(KEEPER_TEXT, 1) < 0 ||
+        dup2(KEEPER_TEXT, 2) < 0)
+        _exit(126);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    execv(path, argvs[dialect]);
+    _exit(errno == ENOENT ? 127 : 126);
+}
+
+static int terminal_make(uint32_t rows, uint32_t cols)
+{
+    int n, err = tty_open(rows, cols, &shell.master, &shell.slave);
+
+    if (err)
+        return -err;
+    if (ioctl(shell.master, TIOCGPTN, &n) < 0 || tcgetattr(shell.slave, &termios_at_start) < 0)
+        return -errno;
+    snprintf(shell.pts, sizeof shell.pts, "/dev/pts/%d", n);
+    return 0;
+}
+
+/* The prompt and history are not wanted; a failed exec must not end the shell, as it does not end one at a terminal. */
+static int shell_prepare(void)
+{
+    static const char bash[] = "PS1= PS2=;shopt -s execfail;set +o history +H\n", sh[] = "PS1= PS2=\n";
+    const char *line = dialect == BASH ? bash : sh;
+
+    return write(shell.control, line, strlen(line)) < 0 ? -errno : 0;
+}
+
+int shell_start(const char *path, bool tty, uint32_t rows, uint32_t cols)
+{
+    char stat_path[32];
+    int pair[2], err;
+
+    return_fd = memfd_create("return", MFD_CLOEXEC);
+    if (return_fd < 0)
+        return -errno;
+    if (tty && (err = terminal_make(rows, cols)))
+        return err;
+    /*
+     * A packet a line: a shell that reads ahead gets no more than one line, and what it throws away after an error is
+     * not the next one (pipe(2), O_DIRECT).
+     */
+    if (pipe2(pair, O_CLOEXEC | O_DIRECT | O_NONBLOCK) < 0 || fcntl(pair[0], F_SETFL, 0) < 0 ||
+        dup3(pair[0], KEEPER_CONTROL, O_CLOEXEC) < 0)
+        return -errno;
+    close(pair[0]);
+    shell.control = pair[1];
+    dialect = dialect_of(path);
+    shell.pid = fork();
+    if (shell.pid < 0)
+        return -errno;
+    if (!shell.pid)
+        shell_exec(path);
+    snprintf(stat_path, sizeof stat_path, "/proc/%d/stat", (int)shell.pid);
+    stat_fd = open(stat_path, O_RDONLY | O_CLOEXEC);
+    return shell_prepare();
+}
+
+/*
+ * A command may begin by asking for $?: the last one's code, not that of the line that reported it. In front of an
+ * `||`, here and in the line that sources it, so that `set -e` has no say.
+ */
+static int return_make(int last_code)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "return %d||:\n", last_code);
+
+    if (ftruncate(return_fd, 0) < 0 || pwrite(return_fd, text, (size_t)n, 0) != n ||
+        dup3(return_fd, KEEPER_RETURN, O_CLOEXEC) < 0)
+        return -errno;
+    return 0;
+}
+
+static int shell_write(const char *line, size_t len)
+{
+    return write(shell.control, line, len) == (ssize_t)len ? 0 : -EPIPE;
+}
+
+/*
+ * What runs the text with its streams. bash 5.2 corrupts its heap where a file that it sources ends within `$(`
+ * (it shows with the next syntax errors), but not where that is the text of an eval. An eval on its part would tell
+ * of every background job on stderr. So the text is parsed first, where nothing of it is run, and sourced only if it
+ * parses.
+ */
+static void run_make(char *run, size_t size, const char *code, const char *text, const char *streams)
+{
+    if (dialect == BASH)
+        snprintf(run, size,
+                 "if \\eval \"while false;do :\"$'\\n'\"$(<%s)\"$'\\n'done 2>/dev/null;then %s\\. %s %s;"
+                 "else %s\\eval \"$(<%s)\" %s;fi",
+                 text, code, text, streams, code, text, streams);
+    else
+        snprintf(run, size, "%s\\. %s %s", code, text, streams);
+}
+
+/*
+ * Two lines. The first runs the command and reports; whatever a failing command makes the shell forget of it, the
+ * second one is still in the pipe and reports again, which counts only if it is the first to arrive. Should the
+ * command have closed the shell's input, it is opened again.
+ */
+int shell_send(uint64_t id, int last_code)
+{
+    char line[1000], run[800], code[48] = "", text[40], streams[160], report[64], reopen[64] = "";
+    int me = (int)getpid(), n;
+
+    if (last_code) {
+        n = return_make(last_code);
+        if (n)
+            return n;
+        snprintf(code, sizeof code, "\\. /proc/%d/fd/%d||", me, KEEPER_RETURN);
+    }
+    snprintf(text, sizeof text, "/proc/%d/fd/%d", me, KEEPER_TEXT);
+    if (*shell.pts)
+        snprintf(streams, sizeof streams, "<%s >>%s 2>>%s", shell.pts, shell.pts, shell.pts);
+    else
+        snprintf(streams, sizeof streams, "</proc/%d/fd/%d >>/proc/%d/fd/%d 2>>/proc/%d/fd/%d", me, KEEPER_IN, me,
+                 KEEPER_OUT, me, KEEPER_ERR);
+    snprintf(report, sizeof report, "\\command echo %llu $? >>/proc/%d/fd/%d", (unsigned long long)id, me,
+             KEEPER_STATUS);
+    run_make(run, sizeof run, code, text, streams);
+    if (dialect != BUSYBOX) /* which does not read its stdin */
+        snprintf(reopen, sizeof reopen, ";[ -p /dev/stdin ]||\\exec </proc/%d/fd/%d", me, KEEPER_CONTROL);
+    n = snprintf(line, sizeof line, "%s;%s%s\n", run, report, reopen);
+    if (shell_write(line, (size_t)n))
+        return -EPIPE;
+    n = snprintf(line, sizeof line, "%s\n", report);
+    return shell_write(line, (size_t)n);
+}
+
+void shell_terminal_reset(void)
+{
+    if (shell.slave >= 0)
+        (void)tcsetattr(shell.slave, TCSANOW, &termios_at_start);
+}
+
+/* utime, stime, cutime and cstime, in clock ticks: proc(5), fields 14 to 17. */
+void shell_cpu(uint64_t *ret_user_us, uint64_t *ret_sys_us)
+{
+    char text[512];
+    ssize_t n = stat_fd < 0 ? -1 : pread(stat_fd, text, sizeof text - 1, 0);
+    unsigned long user, sys, children_user, children_sys, tick_us = 1000000ul / (unsigned long)sysconf(_SC_CLK_TCK);
+    const char *rest;
+
+    *ret_user_us = *ret_sys_us = 0;
+    if (n <= 0)
+        return;
+    text[n] = '\0';
+    rest = strrchr(text, ')');
+    if (!rest || sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %lu %lu", &user, &sys,
+                        &children_user, &children_sys) != 4)
+        return;
+    *ret_user_us = (uint64_t)(user + children_user) * tick_us;
+    *ret_sys_us = (uint64_t)(sys + children_sys) * tick_us;
+}

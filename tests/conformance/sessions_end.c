@@ -1,0 +1,280 @@
+/* Contract S5, S6 and S10: ending a command but not its session, callers at the same time, terminals. */
+#include "sessions.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/eventfd.h>
+
+/* ---- S5 ---- */
+
+static void times_out(const char *s, const char *text)
+{
+    const struct run *r = session_call(s, REQUEST(.shell = text, .timeout_ms = 400, .grace_ms = 300), NULL);
+
+    cr_expect(r->status == RT_E_TIMEOUT && r->result && (r->flags & RT_RESULT_TIMED_OUT) && r->message[0], "%s: %s: %s",
+              fx_shell, text, run_describe(r));
+    EXPECT_RUN(in(s, "echo $keep"), 0, "kept\n");
+}
+
+SESSION_TEST(S5_timeout_keeps_the_session)
+{
+    in(s, "keep=kept; f() { while :; do :; done; }");
+    times_out(s, "sleep 100; echo not reached");
+    times_out(s, "while :; do :; done");
+    times_out(s, "f");
+    times_out(s, "while :; do sleep 0.01; done");
+    times_out(s, "sleep 100 | cat");
+    times_out(s, "cat /dev/zero >/dev/null");
+    times_out(s, "(while :; do :; done)");
+    times_out(s, "x=$(sleep 100; echo y)");
+    times_out(s, "sh -c 'trap \"\" INT TERM; while :; do sleep 1; done'");
+    times_out(s, "sh -c 'kill -STOP $$; sleep 100'");
+    times_out(s, "yes");
+    times_out(s, "wait; sleep 100");
+    times_out(s, "set -e; sleep 100; set +e");
+    EXPECT_RUN(in(s, "set +e; echo $keep"), 0, "kept\n");
+}
+
+SESSION_TEST(S5_output_so_far)
+{
+    const struct run *r =
+        session_call(s, REQUEST(.shell = "echo out; echo err >&2; sleep 100", .timeout_ms = 400), NULL);
+
+    cr_expect(r->status == RT_E_TIMEOUT && !strcmp(r->out, "out\n") && !strncmp(r->err, "err\n", 4), "%s",
+              run_describe(r));
+}
+
+/* What the command started is ended, what was there before is not. */
+SESSION_TEST(S5_nothing_of_the_command_is_left)
+{
+    const char *before = marker_new(), *mine = marker_new();
+    char text[512];
+    const struct run *r;
+
+    in(s, "sleep %s & job=$! keep=kept", before);
+    snprintf(text, sizeof text,
+             "sleep %s & (setsid sleep %s &); (setsid sh -c 'trap \"\" INT TERM HUP; sleep %s; :' &) ; sleep %s", mine,
+             mine, mine, mine);
+    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 500, .grace_ms = 200), NULL);
+    cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
+    cr_expect(proc_count(mine, NULL) == 0, "%s: processes of the command are alive", fx_shell);
+    cr_expect(proc_count(before, NULL) == 1, "%s: an earlier background job was ended", fx_shell);
+    EXPECT_RUN(in(s, "echo $keep; kill $job"), 0, "kept\n");
+}
+
+/* A shell that cannot be got out of its loop is given up, with everything of the session. */
+SESSION_TEST(S5_a_shell_that_resists)
+{
+    const char *marker = marker_new();
+    char text[128];
+    const struct run *r;
+
+    snprintf(text, sizeof text, "sleep %s & trap '' INT; while :; do :; done", marker);
+    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = 200), NULL);
+    cr_expect(r->status == RT_E_TIMEOUT && r->result, "%s", run_describe(r));
+    cr_expect(proc_count(marker, NULL) == 0);
+    EXPECT_RUN_STATUS(RT_E_SESSION_CLOSED, in(s, ":"));
+}
+
+/* Code inside stops the keeper: the host gets its session's end all the same. */
+SESSION_TEST(S5_a_stopped_keeper)
+{
+    const char *marker = marker_new();
+    char text[128];
+    const struct run *r;
+
+    snprintf(text, sizeof text, "sleep %s & kill -STOP $PPID; sleep %s", marker, marker);
+    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = 1), NULL);
+    cr_expect(r->status == RT_E_TIMEOUT && r->result && r->code == 137, "%s", run_describe(r));
+    cr_expect(proc_count(marker, NULL) == 0);
+    EXPECT_RUN_STATUS(RT_E_SESSION_NOT_FOUND, in(s, ":"));
+}
+
+static void *cancel_soon(void *fd)
+{
+    uint64_t one = 1;
+
+    cr_expect(tree_await(fx.codebase, "up", 20000));
+    HOST_MUST(write(*(int *)fd, &one, sizeof one) == sizeof one);
+    return NULL;
+}
+
+SESSION_TEST(S5_cancel_keeps_the_session)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    rt_call call = RT_CALL_INIT;
+    const struct run *r;
+    pthread_t thread;
+
+    HOST_MUST(fd >= 0 && pthread_create(&thread, NULL, cancel_soon, &fd) == 0);
+    call.cancel_fd = fd;
+    in(s, "keep=kept");
+    r = session_call(s, REQUEST(.shell = "echo out; : >up; while :; do :; done", .timeout_ms = RT_FOREVER), &call);
+    pthread_join(thread, NULL);
+    close(fd);
+    cr_expect(r->status == RT_E_CANCELLED && r->result && !strcmp(r->out, "out\n"), "%s", run_describe(r));
+    EXPECT_RUN(in(s, "echo $keep"), 0, "kept\n");
+}
+
+SESSION_TEST(S5_the_calls_deadline)
+{
+    rt_call call = RT_CALL_INIT;
+    const struct run *r;
+
+    call.deadline_ns = now_ns() + 400000000;
+    in(s, "keep=kept");
+    r = session_call(s, REQUEST(.shell = "sleep 100", .timeout_ms = RT_FOREVER), &call);
+    cr_expect(r->status == RT_E_TIMEOUT && r->result, "%s", run_describe(r));
+    EXPECT_RUN(in(s, "echo $keep"), 0, "kept\n");
+}
+
+/* ---- S6 ---- */
+
+#define CALLERS 8
+#define ROUNDS  25
+
+static void *count_up(void *session)
+{
+    for (int i = 0; i < ROUNDS; i++) {
+        /* Read, let others in if they could get in, write. */
+        const struct run *r = in(session, "was=$n; echo $was; :; n=$((was + 1)); echo $n");
+
+        cr_expect(r->status == RT_OK && r->code == 0 && atoi(strchr(r->out, '\n') + 1) == atoi(r->out) + 1, "%s",
+                  run_describe(r));
+    }
+    return NULL;
+}
+
+SESSION_TEST(S6_one_after_the_other)
+{
+    pthread_t threads[CALLERS];
+
+    in(s, "n=0");
+    for (int i = 0; i < CALLERS; i++)
+        HOST_MUST(pthread_create(&threads[i], NULL, count_up, (void *)(uintptr_t)s) == 0);
+    for (int i = 0; i < CALLERS; i++)
+        pthread_join(threads[i], NULL);
+    EXPECT_RUN(in(s, "echo $n"), 0, "200\n");
+}
+
+static void *hold(void *session)
+{
+    const struct run *r = in(session, ": >held; until [ -e go ]; do sleep 0.02; done; echo held");
+
+    cr_expect(run_is(r, 0, "held\n"), "%s", run_describe(r));
+    return NULL;
+}
+
+/* Who waits for a turn can give up; the timeout of a command counts from its own start. */
+SESSION_TEST(S6_waiting_for_a_turn)
+{
+    rt_session_info *info = NULL;
+    rt_call call = RT_CALL_INIT;
+    const struct run *r;
+    pthread_t holder;
+
+    HOST_MUST(pthread_create(&holder, NULL, hold, (void *)(uintptr_t)s) == 0);
+    cr_assert(tree_await(fx.codebase, "held", 20000));
+    ASSERT_STATUS(RT_OK, fx.ops->session_get(fx.rt, "box", s, CALL, &info));
+    cr_expect(info->status == RT_SESSION_BUSY);
+    fx.ops->session_info_free(info);
+    call.deadline_ns = now_ns() + 300000000;
+    r = session_call(s, REQUEST(.shell = ": >never"), &call);
+    cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
+    HOST_MUST(tree_put(fx.codebase, "go", ""));
+    pthread_join(holder, NULL);
+    EXPECT_RUN(in(s, "echo next"), 0, "next\n");
+    cr_expect(!tree_exists(fx.codebase, "never"), "%s: a command that was given up has run", fx_shell);
+}
+
+/* ---- many ---- */
+
+#define MANY 200
+
+static void *one_session(void *number)
+{
+    char id[16];
+    const struct run *r;
+
+    snprintf(id, sizeof id, "m%d", *(int *)number);
+    session_up(id, NULL);
+    for (int i = 0; i < 3; i++) {
+        r = in(id, "n=$((n + 1)); echo %s $n", id);
+        cr_expect(r->status == RT_OK && r->out[0] == 'm', "%s", run_describe(r));
+    }
+    return NULL;
+}
+
+CONFORMANCE_TEST(sessions, S6_two_hundred_sessions)
+{
+    static int numbers[MANY];
+    pthread_t threads[MANY];
+    rt_session_list *list = NULL;
+
+    NEED(RT_CAP_SESSION);
+    BOX_UP("box", WRITE_ALL);
+    for (int i = 0; i < MANY; i++) {
+        numbers[i] = i;
+        HOST_MUST(pthread_create(&threads[i], NULL, one_session, &numbers[i]) == 0);
+    }
+    for (int i = 0; i < MANY; i++)
+        pthread_join(threads[i], NULL);
+    ASSERT_STATUS(RT_OK, fx.ops->session_list(fx.rt, "box", CALL, &list));
+    cr_expect(list->n == MANY, "%zu", list->n);
+    for (size_t i = 0; i < list->n; i++)
+        cr_expect(list->items[i]->commands == 3 && list->items[i]->status == RT_SESSION_IDLE);
+    fx.ops->session_list_free(list);
+    EXPECT_RUN(in("m7", "echo $n"), 0, "3\n");
+}
+
+/* ---- S10 ---- */
+
+#define TTY_SESSION(id, rows, cols)                                                                                    \
+    NEED(RT_CAP_SESSION | RT_CAP_TTY);                                                                                 \
+    HOST_MUST(tree_symlink("/bin/busybox", fx.codebase, "ash"));                                                       \
+    BOX_UP("box", WRITE_ALL);                                                                                          \
+    session_up_tty(id, NULL, rows, cols)
+
+CONFORMANCE_TEST(sessions, S10_a_terminal)
+{
+    const struct run *r;
+
+    TTY_SESSION("t", 33, 111);
+    r = in("t", "test -t 0 && test -t 1 && test -t 2 && echo terminal; stty size; tty");
+    cr_expect(r->status == RT_OK && r->code == 0 && !strncmp(r->out, "terminal\r\n33 111\r\n/dev/pts/", 27), "%s",
+              run_describe(r));
+    r = session_call("t", REQUEST(.shell = "stty size", .rows = 50, .cols = 60), NULL);
+    cr_expect(run_is(r, 0, "50 60\r\n"), "%s", run_describe(r));
+    EXPECT_RUN(in("t", "stty size"), 0, "50 60\r\n");
+    EXPECT_RUN(in("t", "printf '\\033[31mred\\033[0m'; x=1"), 0, "\033[31mred\033[0m");
+    EXPECT_RUN(in("t", "echo err >&2; echo $x; exit 4"), 4, "err\r\n1\r\n");
+    EXPECT_RUN_STATUS(RT_E_SESSION_CLOSED, in("t", ":"));
+}
+
+CONFORMANCE_TEST(sessions, S10_much_output)
+{
+    const struct run *r;
+
+    TTY_SESSION("t", 0, 0);
+    r = in("t", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i + 1)); done");
+    cr_expect(r->status == RT_OK && r->out_len > 14 && !strcmp(r->out + r->out_len - 12, "line 19999\r\n"),
+              "%zu: %.40s", r->out_len, r->out_len > 40 ? r->out + r->out_len - 40 : "");
+    EXPECT_RUN(in("t", "stty size"), 0, "24 80\r\n");
+}
+
+CONFORMANCE_TEST(sessions, S10_input_and_job_control)
+{
+    const struct run *r;
+
+    TTY_SESSION("t", 24, 80);
+    r = session_call(
+        "t", REQUEST(.shell = "stty -echo; read -r a; echo \"[$a]\"; cat", .stdin_data = "one\ntwo\n", .stdin_len = 8),
+        NULL);
+    cr_expect(r->status == RT_OK && strstr(r->out, "[one]\r\n") && strstr(r->out, "two\r\n"), "%s", run_describe(r));
+    r = in("t", "case $- in *m*) echo jobs ;; esac; sleep 100 & jobs; kill %%1; wait");
+    cr_expect(r->status == RT_OK && strstr(r->out, "jobs\r\n") && strstr(r->out, "sleep 100"), "%s", run_describe(r));
+    r = session_call("t", REQUEST(.shell = "stty raw -echo; sleep 100", .timeout_ms = 400, .grace_ms = 300), NULL);
+    cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
+    EXPECT_RUN(in("t", "echo sane"), 0, "sane\r\n");
+}
