@@ -82,7 +82,11 @@ const struct argp json_argp = { .options = json_options, .parser = json_parse };
 static const struct argp_option env_options[] = {
     { "env", 'e', "NAME[=VALUE]", 0, "Set a variable; without a value it is taken from the environment here", 20 },
     { "env-file", KEY_ENV_FILE, "FILE", 0, "Set the variables that a file lists, one a line", 0 },
-    { "user", 'u', "USER[:GROUP]", 0, "User to run as (default: the workspace's owner)", 0 },
+    { 0 },
+};
+
+static const struct argp_option user_options[] = {
+    { "user", 'u', "USER[:GROUP]", 0, "User to run as (default: the workspace's owner)", 20 },
     { 0 },
 };
 
@@ -111,6 +115,7 @@ static error_t env_parse(int key, char *arg, struct argp_state *state)
 }
 
 const struct argp env_argp = { .options = env_options, .parser = env_parse };
+const struct argp user_argp = { .options = user_options, .parser = env_parse };
 
 /* ---- a sandbox ------------------------------------------------------------------------------------------------- */
 
@@ -246,14 +251,58 @@ static error_t exec_parse(int key, char *arg, struct argp_state *state)
 
 const struct argp exec_argp = { .options = exec_options, .parser = exec_parse };
 
-/* ---- all ------------------------------------------------------------------------------------------------------- */
+/* ---- the frame ------------------------------------------------------------------------------------------------- */
 
-void args_parse(const struct argp *argp, int argc, char **argv, void *input)
+static void groups_bind(const struct args_frame *frame, struct argp_state *state)
 {
+    for (size_t i = 0; frame->groups[i].argp; i++)
+        state->child_inputs[i] = frame->groups[i].into;
+}
+
+/* state->name is "stockade SUBCOMMAND". */
+static void args_refuse(const char *arg, struct argp_state *state)
+{
+    const char *space = strchr(state->name, ' ');
+
+    argp_error(state, "'%s' is too much: %s takes options only", arg, space ? space + 1 : state->name);
+}
+
+static error_t frame_parse(int key, char *arg, struct argp_state *state)
+{
+    const struct args_frame *frame = state->input;
+    error_t err = ARGP_ERR_UNKNOWN;
+
+    if (key == ARGP_KEY_INIT)
+        return groups_bind(frame, state), 0;
+    if (frame->own)
+        err = frame->own(key, arg, state, frame->into);
+    if (err != ARGP_ERR_UNKNOWN)
+        return err;
+    if (key == ARGP_KEY_ARG && frame->ids)
+        return list_add(state, frame->ids, arg), 0;
+    if (key == ARGP_KEY_ARG)
+        return args_refuse(arg, state), 0;
+    if (key == ARGP_KEY_NO_ARGS && frame->ids)
+        return argp_error(state, "no sandbox is given"), 0;
+    return err;
+}
+
+void args_parse(const struct args_frame *frame, int argc, char **argv)
+{
+    struct argp_child children[ARGS_GROUPS_MAX + 1] = { 0 };
+    const struct argp argp = {
+        .options = frame->options,
+        .parser = frame_parse,
+        .args_doc = frame->args_doc,
+        .doc = frame->doc,
+        .children = children,
+    };
     error_t err;
 
+    for (size_t i = 0; i < ARGS_GROUPS_MAX && frame->groups[i].argp; i++)
+        children[i].argp = frame->groups[i].argp;
     argp_err_exit_status = EXIT_OURS;
-    err = argp_parse(argp, argc, argv, ARGP_IN_ORDER, NULL, input);
+    err = argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, (void *)(uintptr_t)frame);
     if (err)
         exit(report_error("%s", strerror(err)));
 }

@@ -1,6 +1,6 @@
 /*
- * Groups of options, as argp children: a subcommand names the groups that it takes and gives each its struct. Bad
- * values end the program with EXIT_OURS, as argp does for options that it does not know.
+ * The command line: groups of options that subcommands share, and the frame that each is parsed in. A subcommand names
+ * the groups that it takes and gives each its struct.
  */
 #ifndef STOCKADE_CLI_ARGS_H
 #define STOCKADE_CLI_ARGS_H
@@ -15,7 +15,7 @@ struct json_args {
     bool json;
 };
 
-/* --env, --env-file, --user */
+/* env_argp: --env, --env-file; user_argp: --user */
 struct env_args {
     struct strv env;
     const char *user;
@@ -36,11 +36,35 @@ struct exec_args {
     int64_t timeout_ms; /* 0 = not given */
 };
 
-extern const struct argp open_argp, json_argp, env_argp, sandbox_argp, exec_argp;
+extern const struct argp open_argp, json_argp, env_argp, user_argp, sandbox_argp, exec_argp;
 
 void sandbox_args_release(struct sandbox_args *args);
 
-/* Parses with --help, -h and the exit code right. parser is the subcommand's own. */
-void args_parse(const struct argp *argp, int argc, char **argv, void *input);
+/* A group of options that a subcommand takes, and the struct that it fills. */
+struct args_group {
+    const struct argp *argp;
+    void *into;
+};
+
+#define ARGS_GROUPS_MAX 8
+
+/*
+ * A subcommand's own options and arguments. Called with argp's keys: its options', ARGP_KEY_ARG, ARGP_KEY_NO_ARGS,
+ * ARGP_KEY_END. What it does not know is ARGP_ERR_UNKNOWN.
+ */
+typedef error_t args_own_fn(int key, char *arg, struct argp_state *state, void *into);
+
+/* How a subcommand is called. Members that are not set: it has no such thing. */
+struct args_frame {
+    const struct args_group *groups;   /* ended by {0} */
+    const struct argp_option *options; /* its own */
+    args_own_fn *own;                  /* NULL = options of groups only */
+    void *into;                        /* for own */
+    struct strv *ids;                  /* takes sandboxes' ids as arguments, one at least */
+    const char *args_doc, *doc;        /* for --help, as argp has them */
+};
+
+/* Parses; --help, -h and what is wrong end the program, the latter with EXIT_OURS. */
+void args_parse(const struct args_frame *frame, int argc, char **argv);
 
 #endif

@@ -13,15 +13,11 @@ struct config_args {
     const char *operand;
 };
 
-static error_t config_parse(int key, char *arg, struct argp_state *state)
+static error_t config_parse(int key, char *arg, struct argp_state *state, void *into)
 {
-    struct config_args *args = state->input;
+    struct config_args *args = into;
 
     switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->json;
-        return 0;
     case ARGP_KEY_ARG:
         if (!args->action)
             args->action = arg;
@@ -37,20 +33,6 @@ static error_t config_parse(int key, char *arg, struct argp_state *state)
         return ARGP_ERR_UNKNOWN;
     }
 }
-
-static const struct argp_child children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &json_argp, 0, NULL, 0 },
-    { 0 },
-};
-
-static const struct argp argp = {
-    .parser = config_parse,
-    .args_doc = "show\ncheck [FILE]\nschema [RUNTIME]",
-    .doc = "Shows the config that is in force, checks a config file with its runtimes' sections, or prints the JSON "
-           "Schema of the config file or of a runtime's section. show and schema print JSON.",
-    .children = children,
-};
 
 /* ---- show ------------------------------------------------------------------------------------------------------ */
 
@@ -158,10 +140,19 @@ static int config_schema(const struct host *host, const char *runtime)
 int cmd_config(int argc, char **argv)
 {
     struct config_args args = { 0 };
+    const struct args_group groups[] = { { &open_argp, &args.open }, { &json_argp, &args.json }, { 0 } };
+    const struct args_frame frame = {
+        .groups = groups,
+        .own = config_parse,
+        .into = &args,
+        .args_doc = "show\ncheck [FILE]\nschema [RUNTIME]",
+        .doc = "Shows the config that is in force, checks a config file with its runtimes' sections, or prints the "
+               "JSON Schema of the config file or of a runtime's section. show and schema print JSON.",
+    };
     struct host host = HOST_INIT;
     int code = EXIT_OURS;
 
-    args_parse(&argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     if (!strcmp(args.action, "check") && args.operand)
         args.open.config_file = args.operand;
     if (!host_load_config(&host, &args.open))

@@ -13,36 +13,6 @@ struct doctor_args {
     struct json_args json;
 };
 
-static error_t doctor_parse(int key, char *arg, struct argp_state *state)
-{
-    struct doctor_args *args = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->json;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is too much: doctor takes options only", arg);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_child children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &json_argp, 0, NULL, 0 },
-    { 0 },
-};
-
-static const struct argp argp = {
-    .parser = doctor_parse,
-    .doc = "Says of each runtime that is found, or of the one that --runtime names, whether it works here, and if not, "
-           "what to do.\vExit status: 0 if a runtime works, 1 if none does.",
-    .children = children,
-};
-
 /* ---- results --------------------------------------------------------------------------------------------------- */
 
 /* The outcome of one runtime: either its probe or why there is none. */
@@ -229,10 +199,16 @@ static int doctor_run(struct doctor *doctor)
 int cmd_doctor(int argc, char **argv)
 {
     struct doctor_args args = { 0 };
+    const struct args_group groups[] = { { &open_argp, &args.open }, { &json_argp, &args.json }, { 0 } };
+    const struct args_frame frame = {
+        .groups = groups,
+        .doc = "Says of each runtime that is found, or of the one that --runtime names, whether it works here, and if "
+               "not, what to do.\vExit status: 0 if a runtime works, 1 if none does.",
+    };
     struct doctor doctor = { .args = &args, .host = HOST_INIT };
     int code = EXIT_OURS;
 
-    args_parse(&argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     if (host_load_config(&doctor.host, &args.open))
         code = doctor_run(&doctor);
     host_close(&doctor.host);

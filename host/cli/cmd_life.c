@@ -26,42 +26,17 @@ static const struct argp_option create_options[] = {
     { 0 },
 };
 
-static error_t create_parse(int key, char *arg, struct argp_state *state)
+static error_t create_parse(int key, char *arg, struct argp_state *state, void *into)
 {
-    struct create_args *args = state->input;
+    struct create_args *args = into;
 
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->json;
-        state->child_inputs[2] = &args->env;
-        state->child_inputs[3] = &args->sandbox;
-        return 0;
-    case KEY_START:
-        args->starts = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is too much: create takes options only", arg);
-        return 0;
-    default:
+    (void)arg;
+    (void)state;
+    if (key != KEY_START)
         return ARGP_ERR_UNKNOWN;
-    }
+    args->starts = true;
+    return 0;
 }
-
-static const struct argp_child create_children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &json_argp, 0, NULL, 0 },
-    { &env_argp, 0, NULL, 0 },
-    { &sandbox_argp, 0, NULL, 0 },
-    { 0 },
-};
-
-static const struct argp create_argp = {
-    .options = create_options,
-    .parser = create_parse,
-    .doc = "Makes a sandbox that stays until it is destroyed, and prints its id.",
-    .children = create_children,
-};
 
 static int id_print(const char *id, bool json)
 {
@@ -104,10 +79,21 @@ static int sandbox_make(struct host *host, const struct create_args *args, int s
 int cmd_create(int argc, char **argv)
 {
     struct create_args args = { 0 };
+    const struct args_group groups[] = {
+        { &open_argp, &args.open }, { &json_argp, &args.json },       { &env_argp, &args.env },
+        { &user_argp, &args.env },  { &sandbox_argp, &args.sandbox }, { 0 },
+    };
+    const struct args_frame frame = {
+        .groups = groups,
+        .options = create_options,
+        .own = create_parse,
+        .into = &args,
+        .doc = "Makes a sandbox that stays until it is destroyed, and prints its id.",
+    };
     struct host host = HOST_INIT;
     int signal_fd, code = EXIT_OURS;
 
-    args_parse(&create_argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     signal_fd = signals_open();
     if (signal_fd < 0)
         return report_error("watch signals: %s", strerror(errno));
@@ -126,33 +112,6 @@ struct ids_args {
     struct open_args open;
     struct json_args json;
     struct strv ids;
-};
-
-static error_t ids_parse(int key, char *arg, struct argp_state *state)
-{
-    struct ids_args *args = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->json;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (!strv_add(&args->ids, arg))
-            argp_failure(state, EXIT_OURS, 0, "out of memory");
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "no sandbox is given");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_child ids_children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &json_argp, 0, NULL, 0 },
-    { 0 },
 };
 
 typedef int32_t id_op(rt_runtime *rt, const char *id, rt_call *call);
@@ -185,13 +144,15 @@ static int ids_do(struct host *host, const struct ids_args *args, id_op *op, int
     return code ? code : printed;
 }
 
-static int ids_command(const struct argp *argp, int argc, char **argv, id_op *(*pick)(const rt_ops *ops))
+static int ids_command(int argc, char **argv, const char *doc, id_op *(*pick)(const rt_ops *ops))
 {
     struct ids_args args = { 0 };
+    const struct args_group groups[] = { { &open_argp, &args.open }, { &json_argp, &args.json }, { 0 } };
+    const struct args_frame frame = { .groups = groups, .ids = &args.ids, .args_doc = "ID...", .doc = doc };
     struct host host = HOST_INIT;
     int signal_fd, code = EXIT_OURS;
 
-    args_parse(argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     signal_fd = signals_open();
     if (signal_fd < 0)
         return report_error("watch signals: %s", strerror(errno));
@@ -220,36 +181,18 @@ static id_op *pick_destroy(const rt_ops *ops)
 
 int cmd_start(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .parser = ids_parse,
-        .args_doc = "ID...",
-        .doc = "Starts sandboxes that are pending, stopped or in error.",
-        .children = ids_children,
-    };
-
-    return ids_command(&argp, argc, argv, pick_start);
+    return ids_command(argc, argv, "Starts sandboxes that are pending, stopped or in error.", pick_start);
 }
 
 int cmd_stop(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .parser = ids_parse,
-        .args_doc = "ID...",
-        .doc = "Ends all that runs in sandboxes; the sandboxes stay and can be started again.",
-        .children = ids_children,
-    };
-
-    return ids_command(&argp, argc, argv, pick_stop);
+    return ids_command(argc, argv, "Ends all that runs in sandboxes; the sandboxes stay and can be started again.",
+                       pick_stop);
 }
 
 int cmd_destroy(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .parser = ids_parse,
-        .args_doc = "ID...",
-        .doc = "Ends sandboxes and removes all that is kept of them. The workspace's directory stays.",
-        .children = ids_children,
-    };
-
-    return ids_command(&argp, argc, argv, pick_destroy);
+    return ids_command(argc, argv,
+                       "Ends sandboxes and removes all that is kept of them. The workspace's directory stays.",
+                       pick_destroy);
 }

@@ -32,31 +32,19 @@ static void command_check(const struct run_args *args, struct argp_state *state)
         argp_error(state, "a command and --shell exclude each other");
 }
 
-/* ---- run ------------------------------------------------------------------------------------------------------- */
-
-static const struct argp_option run_options[] = {
-    { "rm", KEY_RM, NULL, 0, "Remove the sandbox afterwards: always so, accepted for habit's sake", 60 },
-    { 0 },
-};
-
-static error_t run_parse(int key, char *arg, struct argp_state *state)
+/* Of both: what is left is the command, behind the sandbox's id for exec. */
+static error_t command_parse(int key, char *arg, struct argp_state *state, struct run_args *args, bool wants_id)
 {
-    struct run_args *args = state->input;
-
-    (void)arg;
     switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->env;
-        state->child_inputs[2] = &args->sandbox;
-        state->child_inputs[3] = &args->exec;
-        return 0;
-    case KEY_RM:
-        return 0;
     case ARGP_KEY_ARG:
-        command_take(args, state);
+        if (wants_id && !args->id)
+            args->id = arg;
+        else
+            command_take(args, state);
         return 0;
     case ARGP_KEY_END:
+        if (wants_id && !args->id)
+            argp_error(state, "no sandbox is given");
         command_check(args, state);
         return 0;
     default:
@@ -64,23 +52,17 @@ static error_t run_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
-static const struct argp_child run_children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &env_argp, 0, NULL, 0 },
-    { &sandbox_argp, 0, NULL, 0 },
-    { &exec_argp, 0, NULL, 0 },
+/* ---- run ------------------------------------------------------------------------------------------------------- */
+
+static const struct argp_option run_options[] = {
+    { "rm", KEY_RM, NULL, 0, "Remove the sandbox afterwards: always so, accepted for habit's sake", 60 },
     { 0 },
 };
 
-static const struct argp run_argp = {
-    .options = run_options,
-    .parser = run_parse,
-    .args_doc = "[--] COMMAND [ARG...]",
-    .doc = "Runs a command in a sandbox of its own, which is gone afterwards.\v"
-           "Exit status: the command's own; 124 if it timed out, 125 if Stockade failed, 126 if the command cannot be "
-           "executed, 127 if it was not found, 128+N if signal N ended it.",
-    .children = run_children,
-};
+static error_t run_parse(int key, char *arg, struct argp_state *state, void *into)
+{
+    return key == KEY_RM ? 0 : command_parse(key, arg, state, into, false);
+}
 
 static int sandbox_run(struct host *host, const struct run_args *args, const char *id, int signal_fd)
 {
@@ -118,9 +100,23 @@ static void run_args_release(struct run_args *args)
 int cmd_run(int argc, char **argv)
 {
     struct run_args args = { 0 };
+    const struct args_group groups[] = {
+        { &open_argp, &args.open },       { &env_argp, &args.env },   { &user_argp, &args.env },
+        { &sandbox_argp, &args.sandbox }, { &exec_argp, &args.exec }, { 0 },
+    };
+    const struct args_frame frame = {
+        .groups = groups,
+        .options = run_options,
+        .own = run_parse,
+        .into = &args,
+        .args_doc = "[--] COMMAND [ARG...]",
+        .doc = "Runs a command in a sandbox of its own, which is gone afterwards.\v"
+               "Exit status: the command's own; 124 if it timed out, 125 if Stockade failed, 126 if the command cannot "
+               "be executed, 127 if it was not found, 128+N if signal N ended it.",
+    };
     int signal_fd, code;
 
-    args_parse(&run_argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     signal_fd = signals_open();
     if (signal_fd < 0)
         return report_error("watch signals: %s", strerror(errno));
@@ -132,54 +128,32 @@ int cmd_run(int argc, char **argv)
 
 /* ---- exec ------------------------------------------------------------------------------------------------------ */
 
-static error_t exec_parse(int key, char *arg, struct argp_state *state)
+static error_t exec_parse(int key, char *arg, struct argp_state *state, void *into)
 {
-    struct run_args *args = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->env;
-        state->child_inputs[2] = &args->exec;
-        return 0;
-    case ARGP_KEY_ARG:
-        if (!args->id)
-            args->id = arg;
-        else
-            command_take(args, state);
-        return 0;
-    case ARGP_KEY_END:
-        if (!args->id)
-            argp_error(state, "no sandbox is given");
-        command_check(args, state);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
+    return command_parse(key, arg, state, into, true);
 }
-
-static const struct argp_child exec_children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &env_argp, 0, NULL, 0 },
-    { &exec_argp, 0, NULL, 0 },
-    { 0 },
-};
-
-static const struct argp exec_command_argp = {
-    .parser = exec_parse,
-    .args_doc = "ID [--] COMMAND [ARG...]",
-    .doc = "Runs a command in a running sandbox.\v"
-           "Exit status: as that of stockade run.",
-    .children = exec_children,
-};
 
 int cmd_exec(int argc, char **argv)
 {
-    struct host host = HOST_INIT;
     struct run_args args = { 0 };
+    const struct args_group groups[] = {
+        { &open_argp, &args.open },
+        { &env_argp, &args.env },
+        { &user_argp, &args.env },
+        { &exec_argp, &args.exec },
+        { 0 },
+    };
+    const struct args_frame frame = {
+        .groups = groups,
+        .own = exec_parse,
+        .into = &args,
+        .args_doc = "ID [--] COMMAND [ARG...]",
+        .doc = "Runs a command in a running sandbox.\vExit status: as that of stockade run.",
+    };
+    struct host host = HOST_INIT;
     int signal_fd, code = EXIT_OURS;
 
-    args_parse(&exec_command_argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     signal_fd = signals_open();
     if (signal_fd < 0)
         return report_error("watch signals: %s", strerror(errno));

@@ -35,35 +35,6 @@ struct runtimes_args {
     struct json_args json;
 };
 
-static error_t runtimes_parse(int key, char *arg, struct argp_state *state)
-{
-    struct runtimes_args *args = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->json;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is too much: runtimes takes options only", arg);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_child children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &json_argp, 0, NULL, 0 },
-    { 0 },
-};
-
-static const struct argp argp = {
-    .parser = runtimes_parse,
-    .doc = "Lists the runtime plugins along the search path, those that cannot be loaded with the reason.",
-    .children = children,
-};
-
 static bool plugin_add_json(cJSON *item, const rt_plugin *info)
 {
     char abi[24];
@@ -166,10 +137,15 @@ static int found_show(const struct host *host, bool json)
 int cmd_runtimes(int argc, char **argv)
 {
     struct runtimes_args args = { 0 };
+    const struct args_group groups[] = { { &open_argp, &args.open }, { &json_argp, &args.json }, { 0 } };
+    const struct args_frame frame = {
+        .groups = groups,
+        .doc = "Lists the runtime plugins along the search path, those that cannot be loaded with the reason.",
+    };
     struct host host = HOST_INIT;
     int code = EXIT_OURS;
 
-    args_parse(&argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     if (host_load_config(&host, &args.open))
         code = found_show(&host, args.json.json);
     host_close(&host);

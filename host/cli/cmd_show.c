@@ -20,38 +20,17 @@ static const struct argp_option ls_options[] = {
     { 0 },
 };
 
-static error_t ls_parse(int key, char *arg, struct argp_state *state)
+static error_t ls_parse(int key, char *arg, struct argp_state *state, void *into)
 {
-    struct show_args *args = state->input;
+    struct show_args *args = into;
 
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->json;
-        return 0;
-    case 'q':
-        args->quiet = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "'%s' is too much: ls takes options only", arg);
-        return 0;
-    default:
+    (void)arg;
+    (void)state;
+    if (key != 'q')
         return ARGP_ERR_UNKNOWN;
-    }
+    args->quiet = true;
+    return 0;
 }
-
-static const struct argp_child children[] = {
-    { &open_argp, 0, NULL, 0 },
-    { &json_argp, 0, NULL, 0 },
-    { 0 },
-};
-
-static const struct argp ls_argp = {
-    .options = ls_options,
-    .parser = ls_parse,
-    .doc = "Lists the sandboxes of a runtime.",
-    .children = children,
-};
 
 static int list_print_json(const rt_sandbox_list *list)
 {
@@ -126,10 +105,18 @@ static int list_show(struct host *host, const struct show_args *args)
 int cmd_ls(int argc, char **argv)
 {
     struct show_args args = { 0 };
+    const struct args_group groups[] = { { &open_argp, &args.open }, { &json_argp, &args.json }, { 0 } };
+    const struct args_frame frame = {
+        .groups = groups,
+        .options = ls_options,
+        .own = ls_parse,
+        .into = &args,
+        .doc = "Lists the sandboxes of a runtime.",
+    };
     struct host host = HOST_INIT;
     int code = EXIT_OURS;
 
-    args_parse(&ls_argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     if (host_open(&host, &args.open))
         code = list_show(&host, &args);
     host_close(&host);
@@ -137,34 +124,6 @@ int cmd_ls(int argc, char **argv)
 }
 
 /* ---- inspect --------------------------------------------------------------------------------------------------- */
-
-static error_t inspect_parse(int key, char *arg, struct argp_state *state)
-{
-    struct show_args *args = state->input;
-
-    switch (key) {
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &args->open;
-        state->child_inputs[1] = &args->json; /* it prints JSON anyway */
-        return 0;
-    case ARGP_KEY_ARG:
-        if (!strv_add(&args->ids, arg))
-            argp_failure(state, EXIT_OURS, 0, "out of memory");
-        return 0;
-    case ARGP_KEY_NO_ARGS:
-        argp_error(state, "no sandbox is given");
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp inspect_argp = {
-    .parser = inspect_parse,
-    .args_doc = "ID...",
-    .doc = "Prints all about sandboxes, as a JSON array.",
-    .children = children,
-};
 
 /* Appends one sandbox; reports what goes wrong. */
 static bool sandbox_append(struct host *host, const char *id, cJSON *array)
@@ -185,10 +144,21 @@ static bool sandbox_append(struct host *host, const char *id, cJSON *array)
 int cmd_inspect(int argc, char **argv)
 {
     struct show_args args = { 0 };
+    const struct args_group groups[] = {
+        { &open_argp, &args.open },
+        { &json_argp, &args.json }, /* it prints JSON anyway */
+        { 0 },
+    };
+    const struct args_frame frame = {
+        .groups = groups,
+        .ids = &args.ids,
+        .args_doc = "ID...",
+        .doc = "Prints all about sandboxes, as a JSON array.",
+    };
     struct host host = HOST_INIT;
     int code = EXIT_OURS, printed;
 
-    args_parse(&inspect_argp, argc, argv, &args);
+    args_parse(&frame, argc, argv);
     if (host_open(&host, &args.open)) {
         cJSON *array = cJSON_CreateArray();
 
