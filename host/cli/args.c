@@ -218,11 +218,24 @@ void sandbox_args_release(struct sandbox_args *args)
 
 /* ---- a command ------------------------------------------------------------------------------------------------- */
 
-static const struct argp_option exec_options[] = {
+static const struct argp_option workdir_options[] = {
     { "workdir", 'w', "DIR", 0, "Directory to run in; relative ones are under the workspace", 15 },
-    { "interactive", 'i', NULL, 0, "Feed standard input to the command", 0 },
+    { 0 },
+};
+
+static const struct argp_option input_options[] = {
+    { "interactive", 'i', NULL, 0, "Feed standard input to the command", 15 },
+    { 0 },
+};
+
+static const struct argp_option timeout_options[] = {
+    { "timeout", KEY_TIMEOUT, "DURATION", 0, "End the command after 500ms, 10s, 5m, 1h (default: none)", 15 },
+    { 0 },
+};
+
+static const struct argp_option exec_options[] = {
+    { "tty", 't', NULL, 0, "Give the command a terminal", 15 },
     { "shell", 'c', "TEXT", 0, "Run a text by /bin/sh -c instead of COMMAND", 0 },
-    { "timeout", KEY_TIMEOUT, "DURATION", 0, "End the command after 500ms, 10s, 5m, 1h (default: none)", 0 },
     { 0 },
 };
 
@@ -237,6 +250,9 @@ static error_t exec_parse(int key, char *arg, struct argp_state *state)
     case 'i':
         args->interactive = true;
         return 0;
+    case 't':
+        args->tty = true;
+        return 0;
     case 'c':
         args->shell = arg;
         return 0;
@@ -249,6 +265,9 @@ static error_t exec_parse(int key, char *arg, struct argp_state *state)
     }
 }
 
+const struct argp workdir_argp = { .options = workdir_options, .parser = exec_parse };
+const struct argp input_argp = { .options = input_options, .parser = exec_parse };
+const struct argp timeout_argp = { .options = timeout_options, .parser = exec_parse };
 const struct argp exec_argp = { .options = exec_options, .parser = exec_parse };
 
 /* ---- the frame ------------------------------------------------------------------------------------------------- */

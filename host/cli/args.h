@@ -29,14 +29,15 @@ struct sandbox_args {
     bool has_limits;
 };
 
-/* How a command runs. */
+/* How a command runs. workdir_argp: --workdir; input_argp: -i; timeout_argp: --timeout; exec_argp: -t, --shell. */
 struct exec_args {
     const char *workdir, *shell;
-    bool interactive;
+    bool interactive, tty;
     int64_t timeout_ms; /* 0 = not given */
 };
 
-extern const struct argp open_argp, json_argp, env_argp, user_argp, sandbox_argp, exec_argp;
+extern const struct argp open_argp, json_argp, env_argp, user_argp, sandbox_argp;
+extern const struct argp workdir_argp, input_argp, timeout_argp, exec_argp;
 
 void sandbox_args_release(struct sandbox_args *args);
 

@@ -1,8 +1,9 @@
 #include "box.h"
 
-#include "pump.h"
 #include "signals.h"
+#include "terminal.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,7 +117,7 @@ static void note_timeout(int64_t ms)
         report_note("timed out after %llds", (long long)(ms / 1000));
 }
 
-static int end_report(struct host *host, const struct pump_end *end, const struct exec_args *exec)
+int box_end(struct host *host, const struct pump_end *end, const struct exec_args *exec)
 {
     if (end->write_err)
         return report_error("write the command's output: %s", strerror(end->write_err));
@@ -128,9 +129,24 @@ static int end_report(struct host *host, const struct pump_end *end, const struc
     }
     if (end->status)
         return box_fail(host, end->status, -1);
+    if (end->is_refused)
+        report_error("%s", end->exit.exit_code == 127 ? "the command was not found" : "the command cannot be executed");
     if (end->exit.flags & RT_RESULT_OOM)
         report_note("the sandbox's memory limit was exceeded: the kernel killed a process in it");
     return end->exit.exit_code;
+}
+
+/* Reports what goes wrong; the caller terminal_close()s in any case. */
+static bool terminal_begin(const struct host *host, const struct exec_args *exec, struct terminal *ret)
+{
+    const uint64_t needed = RT_CAP_PROCESS | RT_CAP_TTY;
+
+    if (!terminal_open(ret, exec->interactive))
+        return report_error("watch the terminal: %s", strerror(errno)), false;
+    if ((host->sb->plugin->capabilities & needed) == needed)
+        return true;
+    report_error("-t: the runtime '%s' gives commands no terminal", host->sb->plugin->name);
+    return false;
 }
 
 int box_exec(struct host *host, const char *id, const struct exec_args *exec, const struct env_args *env,
@@ -145,8 +161,18 @@ int box_exec(struct host *host, const char *id, const struct exec_args *exec, co
         .user = env ? env->user : NULL,
         .timeout_ms = exec->timeout_ms ? exec->timeout_ms : RT_FOREVER,
     };
+    struct terminal terminal;
     struct pump_end end;
+    int code = EXIT_OURS;
 
-    pump_run(host, id, &req, exec->interactive, signal_fd, &end);
-    return end_report(host, &end, exec);
+    if (!exec->tty) {
+        pump_run(host, id, &req, exec->interactive, NULL, signal_fd, &end);
+        return box_end(host, &end, exec);
+    }
+    if (terminal_begin(host, exec, &terminal)) {
+        pump_run(host, id, &req, exec->interactive, &terminal, signal_fd, &end);
+        code = box_end(host, &end, exec);
+    }
+    terminal_close(&terminal);
+    return code;
 }

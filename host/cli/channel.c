@@ -7,6 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* More than a pseudo-terminal ever has on its way: 8 KiB (pty_unix98_install) and its reader's 4 KiB (N_TTY_BUF_SIZE).
+ */
+#define TERMINAL_HOLDS ((ssize_t)64 << 10)
+
 static void end_close(int *fd, bool owns)
 {
     if (owns && *fd >= 0)
@@ -23,8 +27,11 @@ static void end_nonblocking(int fd)
 /* Our own output stays blocking, it is shared with others: a pipe that polls as writable takes PIPE_BUF bytes. */
 static size_t write_max_of(int fd)
 {
+    int flags = fcntl(fd, F_GETFL);
     struct stat st;
 
+    if (flags >= 0 && (flags & O_NONBLOCK))
+        return CHANNEL_BUFFER;
     return !fstat(fd, &st) && S_ISREG(st.st_mode) ? CHANNEL_BUFFER : PIPE_BUF;
 }
 
@@ -37,6 +44,7 @@ void channel_init(struct channel *channel, int *from, bool owns_from, int *to, b
     channel->left = -1;
     channel->at = channel->len = 0;
     channel->err = 0;
+    channel->is_ended = false;
     if (owns_from)
         end_nonblocking(*from);
     if (owns_to)
@@ -82,6 +90,8 @@ static void step_read(struct channel *channel)
     size_t cap = channel->left >= 0 && (size_t)channel->left < CHANNEL_BUFFER ? (size_t)channel->left : CHANNEL_BUFFER;
     ssize_t n = read(*channel->from, channel->buffer, cap);
 
+    if (n < 0 && errno == EAGAIN && channel->left > 0)
+        channel->left = 0; /* a terminal had less than it may hold */
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     channel->at = 0;
@@ -90,6 +100,7 @@ static void step_read(struct channel *channel)
         channel->left -= n;
     if (n > 0)
         return;
+    channel->is_ended = true;
     end_close(channel->from, channel->owns_from); /* EIO is how a terminal ends */
     if (channel->owns_to)
         end_close(channel->to, true);
@@ -108,6 +119,9 @@ void channel_limit(struct channel *channel)
     int waiting = 0;
 
     channel->left = 0;
-    if (*channel->from >= 0 && !ioctl(*channel->from, FIONREAD, &waiting) && waiting > 0)
+    if (*channel->from >= 0 && isatty(*channel->from))
+        channel->left =
+            TERMINAL_HOLDS; /* FIONREAD leaves out what is on its way through the kernel, read(2) does not */
+    else if (*channel->from >= 0 && !ioctl(*channel->from, FIONREAD, &waiting) && waiting > 0)
         channel->left = waiting;
 }

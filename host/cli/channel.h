@@ -16,6 +16,7 @@ struct channel {
     ssize_t left;     /* bytes still to be read, -1 = until end of file */
     size_t at, len;   /* of what waits in the buffer */
     int err;          /* errno of a write that failed, EPIPE apart */
+    bool is_ended;    /* reading came to the end of the file, or failed */
     char buffer[CHANNEL_BUFFER];
 };
 
@@ -26,7 +27,10 @@ bool channel_is_done(const struct channel *channel);
 struct pollfd channel_pollfd(const struct channel *channel);
 /* After poll(2) found it ready: reads or writes once. */
 void channel_step(struct channel *channel);
-/* From now on only what lies in the pipe already is read: a background process may go on writing for ever. */
+/*
+ * From now on only what lies in the pipe or terminal already is read, for a background process may go on writing for
+ * ever: channel_step() reads without waiting, and does not wait for more.
+ */
 void channel_limit(struct channel *channel);
 
 #endif

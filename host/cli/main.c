@@ -11,6 +11,7 @@ const char *argp_program_version = "stockade " STOCKADE_VERSION;
 
 static const struct subcommand subcommands[] = {
     { "run", "Run a command in a sandbox that ends with it", cmd_run },
+    { "shell", "Give a shell in a sandbox", cmd_shell },
     { "create", "Make a sandbox that stays", cmd_create },
     { "start", "Start sandboxes", cmd_start },
     { "exec", "Run a command in a running sandbox", cmd_exec },

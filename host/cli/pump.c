@@ -2,6 +2,8 @@
 
 #include "channel.h"
 #include "signals.h"
+#include "stream.h"
+#include "terminal.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -15,8 +17,8 @@
 #define NS_PER_MS INT64_C(1000000)
 /* A command that goes on after two signals may be told by the third that it was the last. */
 #define SIGNALS_MAX 3
-/* Of input that a runtime without process_spawn() must be given at once. */
-#define INPUT_MAX ((size_t)256 << 20)
+/* What a command on a terminal is given to end by itself when we are told to end. */
+#define HANG_UP_MS 2000
 
 enum { IN, OUT, ERR, CHANNELS };
 
@@ -24,6 +26,7 @@ struct pump {
     struct host *host;
     rt_process *process;
     struct pump_end *end;
+    struct terminal *terminal; /* ours, lent to it; NULL = it runs on none */
     struct channel channels[CHANNELS];
     int stdin_fd, stdout_fd, stderr_fd; /* our own; -1 = not, or no longer, in use */
     int signal_fd;
@@ -73,6 +76,30 @@ static void command_kill(struct pump *pump)
     (void)sb->ops->process_signal(sb->rt, pump->process, SIGKILL, NULL);
 }
 
+static void output_drop(struct pump *pump)
+{
+    for (int i = OUT; i <= ERR; i++)
+        pump->channels[i].left = (ssize_t)(pump->channels[i].at = pump->channels[i].len = 0);
+}
+
+/*
+ * We are to end, and the command's terminal ends with us: it is told as when a real one goes away, and what has not
+ * ended soon is killed by process_release(). A further signal cuts that short.
+ */
+static void hang_up(struct pump *pump, int sig)
+{
+    const stockade_runtime *sb = pump->host->sb;
+
+    terminal_take_back(pump->terminal);
+    (void)sb->ops->process_signal(sb->rt, pump->process, SIGHUP, NULL);
+    pump->host->call.cancel_fd = pump->signal_fd;
+    exit_wait(pump, HANG_UP_MS);
+    pump->host->call.cancel_fd = -1;
+    pump->is_exited = true;
+    pump->end->signal = sig;
+    output_drop(pump);
+}
+
 static void signal_pass(struct pump *pump)
 {
     const stockade_runtime *sb = pump->host->sb;
@@ -80,13 +107,11 @@ static void signal_pass(struct pump *pump)
 
     if (!sig)
         return;
-    if (pump->is_exited) { /* what is left of the output is not wanted any more */
-        pump->channels[OUT].left = pump->channels[ERR].left = 0;
-        pump->channels[OUT].at = pump->channels[OUT].len = 0;
-        pump->channels[ERR].at = pump->channels[ERR].len = 0;
-        return;
-    }
-    if (++pump->signals >= SIGNALS_MAX)
+    if (pump->is_exited)
+        output_drop(pump); /* what is left of it is not wanted any more */
+    else if (pump->terminal && pump->terminal->is_raw)
+        hang_up(pump, sig); /* keys reach the command as bytes: this one is meant for us */
+    else if (++pump->signals >= SIGNALS_MAX)
         command_kill(pump);
     else
         (void)sb->ops->process_signal(sb->rt, pump->process, sig, NULL); /* it may have ended: no news */
@@ -125,6 +150,25 @@ static void channels_step(struct pump *pump, const struct pollfd *fds)
     }
 }
 
+/* What was there at the end is taken without waiting. */
+static void leftovers_read(struct pump *pump)
+{
+    for (int i = OUT; i <= ERR; i++)
+        if (pump->channels[i].at == pump->channels[i].len)
+            channel_step(&pump->channels[i]);
+}
+
+static void terminal_step(struct pump *pump)
+{
+    const stockade_runtime *sb = pump->host->sb;
+    uint16_t rows, cols;
+
+    terminal_notice(pump->terminal);
+    terminal_size(pump->terminal, &rows, &cols);
+    if (rows && cols && !pump->is_exited)
+        (void)sb->ops->process_resize(sb->rt, pump->process, rows, cols, NULL); /* it may have ended: no news */
+}
+
 /* The command's stdin may be closed by it while we have nothing to write: only poll(2) tells. */
 static void input_watch(struct pump *pump, struct pollfd *fd)
 {
@@ -133,30 +177,42 @@ static void input_watch(struct pump *pump, struct pollfd *fd)
 
 static void pump_once(struct pump *pump)
 {
-    enum { SIGNALS = CHANNELS, EXIT, INPUT_GONE, FDS };
+    enum { SIGNALS = CHANNELS, EXIT, INPUT_GONE, TERMINAL, FDS };
     struct pollfd fds[FDS];
 
+    if (pump->is_exited) {
+        leftovers_read(pump);
+        if (is_over(pump))
+            return;
+    }
     for (int i = 0; i < CHANNELS; i++)
         fds[i] = channel_pollfd(&pump->channels[i]);
     if (pump->is_exited)
         fds[IN].fd = -1;
     fds[SIGNALS] = (struct pollfd){ .fd = pump->signal_fd, .events = POLLIN };
     fds[EXIT] = (struct pollfd){ .fd = pump->is_exited ? -1 : pump->process->exit_fd, .events = POLLIN };
+    fds[TERMINAL] = (struct pollfd){ .fd = pump->terminal ? pump->terminal->signal_fd : -1, .events = POLLIN };
     input_watch(pump, &fds[INPUT_GONE]);
     if (poll(fds, FDS, poll_wait_ms(pump)) < 0)
         return; /* EINTR */
     if (fds[SIGNALS].revents)
         signal_pass(pump);
-    if (fds[INPUT_GONE].revents & POLLERR) {
+    if (fds[TERMINAL].revents)
+        terminal_step(pump);
+    if (fds[INPUT_GONE].revents & (POLLERR | POLLHUP)) {
         (void)close(pump->process->stdin_fd);
         pump->process->stdin_fd = pump->stdin_fd = -1;
         pump->channels[IN].at = pump->channels[IN].len = 0;
         fds[IN].fd = -1;
     }
     channels_step(pump, fds);
+    if (pump->terminal && pump->terminal->is_raw && pump->channels[IN].is_ended && !pump->is_exited)
+        hang_up(pump, SIGHUP); /* ours has gone */
+    if (pump->is_exited)
+        return;
     if (fds[EXIT].revents)
         exit_wait(pump, 10);
-    else if (!pump->is_exited && pump->expires && now_ns() >= pump->expires)
+    else if (pump->expires && now_ns() >= pump->expires)
         exit_wait(pump, -1);
 }
 
@@ -165,132 +221,71 @@ static void channels_init(struct pump *pump, bool interactive)
     rt_process *process = pump->process;
 
     pump->stdin_fd = interactive ? STDIN_FILENO : -1;
-    pump->stdout_fd = STDOUT_FILENO;
+    pump->stdout_fd = pump->terminal && pump->terminal->out >= 0 ? pump->terminal->out : STDOUT_FILENO;
     pump->stderr_fd = STDERR_FILENO;
     channel_init(&pump->channels[IN], &pump->stdin_fd, false, &process->stdin_fd, true);
     channel_init(&pump->channels[OUT], &process->stdout_fd, true, &pump->stdout_fd, false);
     channel_init(&pump->channels[ERR], &process->stderr_fd, true, &pump->stderr_fd, false);
 }
 
-static void process_run(struct pump *pump, const char *id, const rt_exec_request *req, bool interactive)
+static int32_t process_start(struct pump *pump, const char *id, const rt_exec_request *req, bool interactive)
 {
     const stockade_runtime *sb = pump->host->sb;
     rt_exec_request own = *req;
 
-    own.flags |= interactive ? 0 : RT_EXEC_NULL_STDIN;
-    pump->end->status = sb->ops->process_spawn(sb->rt, id, &own, &pump->host->call, &pump->process);
+    if (!interactive)
+        own.flags |= RT_EXEC_NULL_STDIN;
+    if (pump->terminal) {
+        own.flags |= RT_EXEC_TTY;
+        terminal_size(pump->terminal, &own.rows, &own.cols);
+    }
+    return sb->ops->process_spawn(sb->rt, id, &own, &pump->host->call, &pump->process);
+}
+
+static void process_run(struct pump *pump, const char *id, const rt_exec_request *req, bool interactive)
+{
+    const stockade_runtime *sb = pump->host->sb;
+
+    pump->end->status = process_start(pump, id, req, interactive);
     if (pump->end->status == RT_E_CANCELLED)
         pump->end->signal = signals_take(pump->signal_fd);
     if (pump->end->status)
         return;
+    pump->end->is_refused = pump->terminal && pump->process->stdout_fd < 0;
     if (req->timeout_ms > 0)
         pump->expires = now_ns() + req->timeout_ms * NS_PER_MS;
     channels_init(pump, interactive);
     pump->host->call.cancel_fd = -1; /* signals are the command's now */
+    if (pump->terminal && !terminal_lend(pump->terminal))
+        hang_up(pump, SIGHUP); /* it has gone already */
     while (!is_over(pump))
         pump_once(pump);
+    if (pump->terminal)
+        terminal_take_back(pump->terminal);
     sb->ops->process_release(sb->rt, pump->process);
 }
 
-/* ---- runtimes without process_spawn() -------------------------------------------------------------------------- */
-
-struct plain {
-    struct pump_end *end;
-    bool is_closed[3]; /* by stream: nobody reads it */
-};
-
-static int32_t plain_write(void *user, int32_t stream, const void *data, size_t len)
+void pump_run(struct host *host, const char *id, const rt_exec_request *req, bool interactive,
+              struct terminal *terminal, int signal_fd, struct pump_end *ret)
 {
-    struct plain *plain = user;
-    const char *at = data;
-    int fd = stream == RT_STDERR ? STDERR_FILENO : STDOUT_FILENO;
+    struct pump *pump;
 
-    while (len && !plain->is_closed[fd]) {
-        ssize_t n = write(fd, at, len);
-
-        if (n >= 0) {
-            at += n;
-            len -= (size_t)n;
-        } else if (errno == EPIPE) {
-            plain->is_closed[fd] = true;
-        } else if (errno != EINTR && errno != EAGAIN) {
-            plain->end->write_err = errno;
-            return 0;
-        }
+    if (!(host->sb->plugin->capabilities & RT_CAP_PROCESS)) {
+        stream_run(host, id, NULL, req, interactive, signal_fd, ret);
+        return;
     }
-    return !plain->is_closed[STDOUT_FILENO]; /* nobody reads: that ends the command */
-}
-
-/* All of stdin; NULL, with errno, if it cannot be had. */
-static char *input_read(size_t *ret_len)
-{
-    size_t cap = CHANNEL_BUFFER, len = 0;
-    char *data = malloc(cap), *grown;
-    ssize_t n;
-
-    while (data && (n = read(STDIN_FILENO, data + len, cap - len)) != 0) {
-        if (n < 0 && errno == EINTR)
-            continue;
-        len += n > 0 ? (size_t)n : 0;
-        grown = data;
-        if (n < 0 || (len == cap && cap >= INPUT_MAX))
-            grown = NULL;
-        else if (len == cap)
-            grown = realloc(data, cap *= 2);
-        if (!grown) {
-            errno = n < 0 ? errno : EFBIG;
-            free(data);
-        }
-        data = grown;
-    }
-    *ret_len = len;
-    return data;
-}
-
-static void plain_run(struct pump *pump, const char *id, const rt_exec_request *given, bool interactive)
-{
-    struct plain plain = { .end = pump->end };
-    const stockade_runtime *sb = pump->host->sb;
-    rt_exec_request req = *given;
-    char *input = NULL;
-
-    if (interactive) {
-        input = input_read(&req.stdin_len);
-        if (!input) {
-            pump->end->status = RT_E_IO;
-            snprintf(pump->host->call.error.message, sizeof pump->host->call.error.message, "read stdin: %s",
-                     strerror(errno));
-            return;
-        }
-        req.stdin_data = input;
-    }
-    pump->end->status =
-        sb->ops->exec_stream(sb->rt, id, &req, plain_write, &plain, &pump->host->call, &pump->end->exit);
-    free(input);
-    if (pump->end->status == RT_E_CANCELLED && plain.is_closed[STDOUT_FILENO])
-        pump->end->signal = SIGPIPE;
-    else if (pump->end->status == RT_E_CANCELLED)
-        pump->end->signal = signals_take(pump->signal_fd);
-}
-
-void pump_run(struct host *host, const char *id, const rt_exec_request *req, bool interactive, int signal_fd,
-              struct pump_end *ret)
-{
-    struct pump *pump = calloc(1, sizeof *pump);
-
     *ret = (struct pump_end){ .exit = RT_EXIT_INIT };
+    pump = calloc(1, sizeof *pump);
     if (!pump) {
         ret->status = RT_E_NOMEM;
         return;
     }
     pump->host = host;
     pump->end = ret;
+    pump->terminal = terminal;
     pump->signal_fd = signal_fd;
     host->call.cancel_fd = signal_fd;
-    if (host->sb->plugin->capabilities & RT_CAP_PROCESS)
-        process_run(pump, id, req, interactive);
-    else
-        plain_run(pump, id, req, interactive);
+    process_run(pump, id, req, interactive);
     host->call.cancel_fd = -1;
     free(pump);
 }

@@ -22,6 +22,8 @@ int signals_open(void)
             sigaddset(&watched, ending[i]);
     blocked = watched;
     sigaddset(&blocked, SIGPIPE); /* a reader that has gone is an error of write(2) */
+    sigaddset(&blocked, SIGWINCH);
+    sigaddset(&blocked, SIGCONT);
     if (sigprocmask(SIG_BLOCK, &blocked, NULL) < 0)
         return -1;
     return signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);

@@ -141,6 +141,16 @@ struct command_running stockade_start(bool wants_input, const char *const *args)
     return running;
 }
 
+struct pty stockade_terminal(const char *const *args)
+{
+    const char *argv[ARGS_MAX];
+    struct command command = command_of(args, argv);
+    struct pty pty;
+
+    cr_assert(pty_start(&command, 24, 80, &pty));
+    return pty;
+}
+
 cJSON *json_of(const struct command_result *result)
 {
     cJSON *json = cJSON_ParseWithLengthOpts(result->out, result->out_len + 1, NULL, 1);

@@ -3,6 +3,7 @@
 #define STOCKADE_TEST_WORLD_H
 
 #include "command.h"
+#include "pty_driver.h"
 #include "tree.h"
 
 #include <cjson/cJSON.h>
@@ -42,6 +43,10 @@ void stockade_expect(int code, const char *out, const char *err, const char *con
 /* Starts it and leaves it running. */
 struct command_running stockade_start(bool wants_input, const char *const *args);
 #define START(wants_input, ...) stockade_start(wants_input, (const char *const[]){ __VA_ARGS__, NULL })
+
+/* Starts it on a terminal of 24 rows and 80 columns; to be pty_end()ed. */
+struct pty stockade_terminal(const char *const *args);
+#define TERMINAL(...) stockade_terminal((const char *const[]){ __VA_ARGS__, NULL })
 
 /* Parses what is all of stdout; to be deleted. */
 cJSON *json_of(const struct command_result *result);
