@@ -14,17 +14,12 @@ enum {
     EXIT_OURS = 125     /* Stockade failed, not the command */
 };
 
-struct subcommand {
-    const char *name;
-    const char *summary;
-    int (*run)(int argc, char **argv); /* returns the exit code */
-};
-
 int cmd_runtimes(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_exec(int argc, char **argv);
 int cmd_shell(int argc, char **argv);
+int cmd_session(int argc, char **argv);
 int cmd_create(int argc, char **argv);
 int cmd_start(int argc, char **argv);
 int cmd_stop(int argc, char **argv);

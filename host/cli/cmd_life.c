@@ -38,22 +38,6 @@ static error_t create_parse(int key, char *arg, struct argp_state *state, void *
     return 0;
 }
 
-static int id_print(const char *id, bool json)
-{
-    cJSON *object;
-
-    if (!json) {
-        text_print(id);
-        putchar('\n');
-        return report_finish(EXIT_OK);
-    }
-    object = cJSON_CreateObject();
-    if (object && json_add_text(object, "id", id))
-        return json_print(object);
-    cJSON_Delete(object);
-    return json_print(NULL);
-}
-
 /* A sandbox that was to be started and could not be is not left behind. */
 static int sandbox_make(struct host *host, const struct create_args *args, int signal_fd)
 {

@@ -4,7 +4,6 @@
 #include "table.h"
 
 #include <stdio.h>
-#include <time.h>
 
 struct show_args {
     struct open_args open;
@@ -48,16 +47,6 @@ static int list_print_json(const rt_sandbox_list *list)
     return json_print(array);
 }
 
-static const char *local_time(int64_t ns, char *text, size_t cap)
-{
-    time_t seconds = ns / 1000000000;
-    struct tm tm;
-
-    if (!localtime_r(&seconds, &tm) || !strftime(text, cap, "%Y-%m-%d %H:%M:%S", &tm))
-        return "?";
-    return text;
-}
-
 static int list_print(const rt_sandbox_list *list)
 {
     static const char *const head[] = { "ID", "STATUS", "CREATED", "CODEBASE" };
@@ -68,7 +57,7 @@ static int list_print(const rt_sandbox_list *list)
         const rt_sandbox_info *info = list->items[i];
         char created[32];
         const char *row[] = { info->id, sandbox_status_name(info->status),
-                              local_time(info->created_ns, created, sizeof created), info->codebase };
+                              time_text(info->created_ns, created, sizeof created), info->codebase };
 
         fits = table_add(&table, row);
     }

@@ -1,5 +1,7 @@
 #include "json.h"
 
+#include "table.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,6 +97,22 @@ int json_print(cJSON *json)
     return report_finish(code);
 }
 
+int id_print(const char *id, bool json)
+{
+    cJSON *object;
+
+    if (!json) {
+        text_print(id);
+        putchar('\n');
+        return report_finish(EXIT_OK);
+    }
+    object = cJSON_CreateObject();
+    if (object && json_add_text(object, "id", id))
+        return json_print(object);
+    cJSON_Delete(object);
+    return json_print(NULL);
+}
+
 /* ---- a sandbox ------------------------------------------------------------------------------------------------- */
 
 static const char *name_of(const char *const *names, size_t n, int32_t value)
@@ -172,6 +190,28 @@ cJSON *json_sandbox(const rt_sandbox_info *info)
     if (json && texts_add(json, info) && time_add(json, "created", info->created_ns) &&
         time_add(json, "started", info->started_ns) && time_add(json, "stopped", info->stopped_ns) &&
         limits_add(json, &info->limits) && labels_add(json, info))
+        return json;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+/* ---- a session ------------------------------------------------------------------------------------------------- */
+
+const char *session_status_name(int32_t status)
+{
+    static const char *const names[] = { "idle", "busy", "closed" };
+
+    return NAME_OF(names, status);
+}
+
+cJSON *json_session(const rt_session_info *info)
+{
+    cJSON *json = cJSON_CreateObject();
+
+    if (json && json_add_text(json, "id", info->id) && json_add_text(json, "sandbox", info->sandbox) &&
+        json_add_text(json, "status", session_status_name(info->status)) && json_add_text(json, "shell", info->shell) &&
+        cJSON_AddNumberToObject(json, "pid", info->pid) && time_add(json, "created", info->created_ns) &&
+        cJSON_AddNumberToObject(json, "commands", (double)info->commands))
         return json;
     cJSON_Delete(json);
     return NULL;

@@ -13,9 +13,14 @@ bool json_append_text(cJSON *array, const char *text);
 /* Prints a value and a newline; takes it over. NULL, as from a cJSON function that failed, is out of memory. */
 int json_print(cJSON *json);
 
-/* All about a sandbox. NULL if memory runs out. */
+/* Prints the id of what was made or ended: a line, or an object. */
+int id_print(const char *id, bool json);
+
+/* All about a sandbox or a session. NULL if memory runs out. */
 cJSON *json_sandbox(const rt_sandbox_info *info);
+cJSON *json_session(const rt_session_info *info);
 
 const char *sandbox_status_name(int32_t status);
+const char *session_status_name(int32_t status);
 
 #endif

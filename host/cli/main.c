@@ -1,5 +1,6 @@
 /* The `stockade` command. */
 #include "cli.h"
+#include "subcommand.h"
 
 #include <argp.h>
 #include <fcntl.h>
@@ -15,6 +16,7 @@ static const struct subcommand subcommands[] = {
     { "create", "Make a sandbox that stays", cmd_create },
     { "start", "Start sandboxes", cmd_start },
     { "exec", "Run a command in a running sandbox", cmd_exec },
+    { "session", "Keep a shell in a sandbox and run commands in it", cmd_session },
     { "stop", "Stop sandboxes, keeping them", cmd_stop },
     { "destroy", "End and remove sandboxes", cmd_destroy },
     { "ls", "List sandboxes", cmd_ls },
@@ -22,26 +24,15 @@ static const struct subcommand subcommands[] = {
     { "runtimes", "List the runtime plugins that are found", cmd_runtimes },
     { "doctor", "Say whether each runtime works here, and if not, what to do", cmd_doctor },
     { "config", "Show or check the config", cmd_config },
+    { 0 },
 };
 
 static void usage_print(FILE *stream)
 {
     fprintf(stream, "Usage: stockade SUBCOMMAND [OPTION...]\n"
                     "Runs untrusted commands against a real directory, in an isolation of your choice.\n\n");
-    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++)
-        fprintf(stream, "  %-10s %s\n", subcommands[i].name, subcommands[i].summary);
+    subcommands_print(stream, subcommands);
     fprintf(stream, "\nstockade SUBCOMMAND --help tells more; stockade --version gives the version.\n");
-}
-
-static int subcommand_run(const struct subcommand *subcommand, int argc, char **argv)
-{
-    char name[32];
-
-    /* What argp calls the program in its messages and its help. */
-    snprintf(name, sizeof name, "stockade %s", subcommand->name);
-    argv[0] = name;
-    report_as(subcommand->name);
-    return subcommand->run(argc, argv);
 }
 
 /* What is opened later must not end up where a closed stdin, stdout or stderr was. */
@@ -69,8 +60,5 @@ int main(int argc, char **argv)
         puts(argp_program_version);
         return report_finish(EXIT_OK);
     }
-    for (size_t i = 0; i < sizeof subcommands / sizeof *subcommands; i++)
-        if (!strcmp(name, subcommands[i].name))
-            return subcommand_run(&subcommands[i], argc - 1, argv + 1);
-    return report_error("'%s' is no subcommand; see stockade --help", name);
+    return subcommand_run("stockade", subcommands, argc - 1, argv + 1);
 }

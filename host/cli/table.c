@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static void text_tame(char *text)
 {
@@ -60,4 +61,14 @@ void table_release(struct table *table)
         free(table->cells[i]);
     free(table->cells);
     *table = (struct table){ 0 };
+}
+
+const char *time_text(int64_t ns, char *text, size_t cap)
+{
+    time_t seconds = ns / 1000000000;
+    struct tm tm;
+
+    if (!localtime_r(&seconds, &tm) || !strftime(text, cap, "%Y-%m-%d %H:%M:%S", &tm))
+        return "?";
+    return text;
 }

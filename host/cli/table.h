@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define TABLE_COLUMNS_MAX 6
 
@@ -20,5 +21,9 @@ void table_release(struct table *table);
 
 /* Prints a text to stdout, control characters shown as '?': a name must not be able to steer a terminal. */
 void text_print(const char *text);
+
+/* A point in time (CLOCK_REALTIME) in the local zone, "?" if it cannot be told; returns a text that is text's or
+ * static. */
+const char *time_text(int64_t ns, char *text, size_t cap);
 
 #endif

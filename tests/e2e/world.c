@@ -75,6 +75,13 @@ void world_remove(void)
     free(world.stockade);
 }
 
+/* A test that is skipped has no end that would remove its world. */
+static void world_skip(const char *why)
+{
+    world_remove();
+    cr_skip_test("%s", why);
+}
+
 void world_need_bwrap(void)
 {
     struct command_result result = STOCKADE("doctor", "--runtime", "bwrap");
@@ -86,7 +93,35 @@ void world_need_bwrap(void)
         cr_log_warn("skipped: %s%s", result.out, result.err);
     command_result_release(&result);
     if (!is_usable)
-        cr_skip_test("bwrap cannot be used here");
+        world_skip("bwrap cannot be used here");
+}
+
+static bool has_capability(const cJSON *runtimes, const char *runtime, const char *capability)
+{
+    const cJSON *item, *name;
+
+    cJSON_ArrayForEach (item, runtimes) {
+        if (strcmp(json_text(item, "name"), runtime))
+            continue;
+        cJSON_ArrayForEach (name, cJSON_GetObjectItem(item, "capabilities"))
+            if (!strcmp(name->valuestring, capability))
+                return true;
+    }
+    return false;
+}
+
+void world_need_capability(const char *runtime, const char *capability)
+{
+    struct command_result result = STOCKADE("runtimes", "--json");
+    cJSON *json = json_of(&result);
+    bool is_there = has_capability(json, runtime, capability);
+
+    cJSON_Delete(json);
+    command_result_release(&result);
+    if (!is_there && getenv("RT_MUST_RUN"))
+        cr_assert_fail("%s has no %s", runtime, capability);
+    if (!is_there)
+        world_skip("a capability is missing here");
 }
 
 /* ---- running --------------------------------------------------------------------------------------------------- */

@@ -28,6 +28,8 @@ void world_env(const char *pair);
 
 /* Whether sandboxes can be started here; if not the test is skipped, or fails where RT_MUST_RUN is set. */
 void world_need_bwrap(void);
+/* Likewise: whether a runtime announces a capability. */
+void world_need_capability(const char *runtime, const char *capability);
 
 /*
  * Runs `stockade ARG...`, arguments ended by NULL, in the workspace. The input is stdin; NULL = /dev/null. The result

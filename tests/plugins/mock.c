@@ -3,6 +3,9 @@
  * without a process:
  *   echo WORD...   err WORD...   exit N   cat (stdin)   env   hang (until its timeout or a cancel)   spam (1 MiB)
  * A shell text is printed. The runtime's config is shown as each sandbox's image.
+ *
+ * Persistent sandboxes are kept in a file of the state directory, with their sessions, in which commands are answered
+ * likewise; the text "exit N" closes one, "hang" and "fail" (RT_E_IO) are commands there, and "env" gives its own.
  */
 #include "runtime_api.h"
 
@@ -13,12 +16,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
-#define BOXES_MAX 16
-#define ENV_CAP   1024
+#define BOXES_MAX    16
+#define ENV_CAP      1024
+#define SESSIONS_MAX 4
 
 __attribute__((visibility("default"))) const rt_plugin *rt_plugin_entry(void);
+
+struct session {
+    char id[64];
+    char shell[64];
+    char cwd[64];
+    char env[ENV_CAP / 4]; /* lines */
+    int32_t status;
+    int64_t created_ns;
+    uint64_t commands;
+};
 
 struct box {
     char id[64];
@@ -27,11 +43,14 @@ struct box {
     int32_t status, lifetime;
     int64_t created_ns;
     int64_t timeout_ms;
+    struct session sessions[SESSIONS_MAX]; /* in use if id is not "" */
 };
 
 struct rt_runtime {
     pthread_mutex_t lock; /* guards all that follows */
     char config[256];
+    char state_dir[4000];
+    char file[4096];             /* where the persistent ones are kept */
     struct box boxes[BOXES_MAX]; /* in use if id is not "" */
     unsigned made;
 };
@@ -63,6 +82,39 @@ static int64_t clock_ns(clockid_t clock)
 
 /* ---- the runtime ----------------------------------------------------------------------------------------------- */
 
+/* Best effort, as is all of this: whoever tests with it has one process at a time. */
+static void boxes_load(rt_runtime *rt)
+{
+    FILE *file = fopen(rt->file, "re");
+
+    if (file && fread(rt->boxes, sizeof rt->boxes, 1, file) != 1)
+        memset(rt->boxes, 0, sizeof rt->boxes);
+    if (file)
+        fclose(file);
+}
+
+static void boxes_save(rt_runtime *rt)
+{
+    bool is_any = false;
+    FILE *file;
+
+    for (size_t i = 0; i < BOXES_MAX; i++) {
+        if (rt->boxes[i].lifetime != RT_LIFETIME_PERSISTENT)
+            rt->boxes[i] = (struct box){ 0 };
+        is_any = is_any || *rt->boxes[i].id;
+    }
+    if (!is_any) {
+        unlink(rt->file);
+        return;
+    }
+    mkdir(rt->state_dir, 0700);
+    file = fopen(rt->file, "we");
+    if (!file)
+        return;
+    fwrite(rt->boxes, sizeof rt->boxes, 1, file);
+    fclose(file);
+}
+
 static int32_t mock_open(const rt_open_params *params, rt_call *call, rt_runtime **ret)
 {
     rt_runtime *rt = calloc(1, sizeof *rt);
@@ -75,6 +127,9 @@ static int32_t mock_open(const rt_open_params *params, rt_call *call, rt_runtime
     }
     pthread_mutex_init(&rt->lock, NULL);
     snprintf(rt->config, sizeof rt->config, "%s", params->config ? params->config : "{}");
+    snprintf(rt->state_dir, sizeof rt->state_dir, "%s", params->state_dir);
+    snprintf(rt->file, sizeof rt->file, "%s/mock.boxes", rt->state_dir);
+    boxes_load(rt);
     if (params->log) {
         params->log(params->log_user, RT_LOG_DEBUG, "mock debug");
         params->log(params->log_user, RT_LOG_INFO, "mock info");
@@ -86,8 +141,10 @@ static int32_t mock_open(const rt_open_params *params, rt_call *call, rt_runtime
 
 static void mock_close(rt_runtime *rt)
 {
-    if (rt)
-        pthread_mutex_destroy(&rt->lock);
+    if (!rt)
+        return;
+    boxes_save(rt);
+    pthread_mutex_destroy(&rt->lock);
     free(rt);
 }
 
@@ -158,6 +215,16 @@ static void mock_info_free(rt_sandbox_info *info)
     free(info);
 }
 
+static void id_make(rt_runtime *rt, char *id, size_t cap)
+{
+    char made[24];
+
+    do
+        snprintf(made, sizeof made, "mock-%u", ++rt->made);
+    while (box_find(rt, made));
+    snprintf(id, cap, "%s", made);
+}
+
 static int32_t box_fill(rt_runtime *rt, const rt_sandbox_spec *spec, rt_call *call, struct box **ret)
 {
     struct box *box = box_find(rt, "");
@@ -178,7 +245,7 @@ static int32_t box_fill(rt_runtime *rt, const rt_sandbox_spec *spec, rt_call *ca
     if (spec->id)
         snprintf(box->id, sizeof box->id, "%s", spec->id);
     else
-        snprintf(box->id, sizeof box->id, "mock-%u", ++rt->made);
+        id_make(rt, box->id, sizeof box->id);
     *ret = box;
     return answer(call, RT_OK, "create", "%s", "");
 }
@@ -414,13 +481,11 @@ static int32_t collect(void *user, int32_t stream, const void *data, size_t len)
     return 1;
 }
 
-static int32_t mock_exec(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_call *call,
-                         rt_exec_result **ret)
+/* What was collected becomes a result, if the command ran; frees it. */
+static int32_t collected_finish(struct collected *all, int32_t status, rt_exit exit, rt_call *call,
+                                rt_exec_result **ret)
 {
-    struct collected all = { 0 };
-    rt_exit exit = RT_EXIT_INIT;
-    int32_t status = mock_exec_stream(rt, id, req, collect, &all, call, &exit);
-    size_t out = all.len[RT_STDOUT], err = all.len[RT_STDERR];
+    size_t out = all->len[RT_STDOUT], err = all->len[RT_STDERR];
     rt_exec_result *result = NULL;
 
     if (!status || exit.flags)
@@ -429,20 +494,264 @@ static int32_t mock_exec(rt_runtime *rt, const char *id, const rt_exec_request *
         char *at = (char *)(result + 1);
 
         if (out)
-            memcpy(at, all.data[RT_STDOUT], out);
+            memcpy(at, all->data[RT_STDOUT], out);
         if (err)
-            memcpy(at + out + 1, all.data[RT_STDERR], err);
+            memcpy(at + out + 1, all->data[RT_STDERR], err);
         *result = (rt_exec_result){ sizeof *result, exit, at, out, at + out + 1, err };
         *ret = result;
     }
-    free(all.data[RT_STDOUT]);
-    free(all.data[RT_STDERR]);
+    free(all->data[RT_STDOUT]);
+    free(all->data[RT_STDERR]);
     return status || result ? status : answer(call, RT_E_NOMEM, "exec", "out of memory");
+}
+
+static int32_t mock_exec(rt_runtime *rt, const char *id, const rt_exec_request *req, rt_call *call,
+                         rt_exec_result **ret)
+{
+    struct collected all = { 0 };
+    rt_exit exit = RT_EXIT_INIT;
+    int32_t status = mock_exec_stream(rt, id, req, collect, &all, call, &exit);
+
+    return collected_finish(&all, status, exit, call, ret);
 }
 
 static void mock_result_free(rt_exec_result *result)
 {
     free(result);
+}
+
+/* ---- sessions -------------------------------------------------------------------------------------------------- */
+
+struct session_snapshot {
+    rt_session_info info; /* first: what the host sees */
+    struct session session;
+    char box[64];
+};
+
+static void session_fill(struct session_snapshot *snapshot, const struct box *box, const struct session *session)
+{
+    snapshot->session = *session;
+    memcpy(snapshot->box, box->id, sizeof snapshot->box);
+    snapshot->info = (rt_session_info){
+        .size = sizeof snapshot->info,
+        .id = snapshot->session.id,
+        .sandbox = snapshot->box,
+        .shell = snapshot->session.shell,
+        .status = session->status,
+        .pid = 1000 + (int32_t)(session - box->sessions),
+        .created_ns = session->created_ns,
+        .commands = session->commands,
+    };
+}
+
+/* "" finds a free place. NULL if there is none. */
+static struct session *session_find(struct box *box, const char *id)
+{
+    for (size_t i = 0; i < SESSIONS_MAX; i++)
+        if (!strcmp(box->sessions[i].id, id))
+            return &box->sessions[i];
+    return NULL;
+}
+
+/* With rt->lock held: finds a session, or, where its id is NULL, just the sandbox, which must run. */
+static int32_t session_get(rt_runtime *rt, const char *id, const char *session, rt_call *call, const char *op,
+                           struct box **ret_box, struct session **ret)
+{
+    *ret_box = *id ? box_find(rt, id) : NULL;
+    if (!*ret_box)
+        return answer(call, RT_E_SANDBOX_NOT_FOUND, op, "no sandbox '%s'", id);
+    if ((*ret_box)->status != RT_SANDBOX_RUNNING)
+        return answer(call, RT_E_NOT_RUNNING, op, "'%s' is not running", id);
+    if (!session)
+        return answer(call, RT_OK, op, "%s", "");
+    *ret = *session ? session_find(*ret_box, session) : NULL;
+    if (!*ret)
+        return answer(call, RT_E_SESSION_NOT_FOUND, op, "no session '%s' in '%s'", session, id);
+    return answer(call, RT_OK, op, "%s", "");
+}
+
+static int32_t session_make(struct box *box, const rt_session_spec *spec, rt_call *call, struct session **ret)
+{
+    struct session *session = session_find(box, "");
+    size_t at = 0, n = 0;
+
+    if (spec->id && session_find(box, spec->id))
+        return answer(call, RT_E_EXISTS, "session_create", "session '%s' exists", spec->id);
+    if (!session)
+        return answer(call, RT_E_RESOURCE, "session_create", "the mock is full");
+    while (box->sessions[n].id[0])
+        n++;
+    *session = (struct session){ .created_ns = clock_ns(CLOCK_REALTIME) };
+    if (spec->id)
+        snprintf(session->id, sizeof session->id, "%s", spec->id);
+    else
+        snprintf(session->id, sizeof session->id, "session-%zu", n + 1);
+    snprintf(session->shell, sizeof session->shell, "%s", spec->shell ? spec->shell : "/bin/bash");
+    snprintf(session->cwd, sizeof session->cwd, "%s", spec->cwd ? spec->cwd : "/workspace");
+    for (const char *const *env = spec->env; env && *env && at < sizeof session->env; env++)
+        at += (size_t)snprintf(session->env + at, sizeof session->env - at, "%s\n", *env);
+    *ret = session;
+    return RT_OK;
+}
+
+static int32_t mock_session_create(rt_runtime *rt, const char *id, const rt_session_spec *spec, rt_call *call,
+                                   rt_session_info **ret)
+{
+    struct session_snapshot *snapshot = malloc(sizeof *snapshot);
+    struct session *session = NULL;
+    struct box *box = NULL;
+    int32_t status;
+
+    if (!snapshot)
+        return answer(call, RT_E_NOMEM, "session_create", "out of memory");
+    pthread_mutex_lock(&rt->lock);
+    status = session_get(rt, id, NULL, call, "session_create", &box, &session);
+    if (!status)
+        status = session_make(box, spec, call, &session);
+    if (!status)
+        session_fill(snapshot, box, session);
+    pthread_mutex_unlock(&rt->lock);
+    if (status)
+        free(snapshot);
+    else
+        *ret = &snapshot->info;
+    return status;
+}
+
+static int32_t mock_session_destroy(rt_runtime *rt, const char *id, const char *name, rt_call *call)
+{
+    struct session *session = NULL;
+    struct box *box = NULL;
+    int32_t status;
+
+    pthread_mutex_lock(&rt->lock);
+    status = session_get(rt, id, name, call, "session_destroy", &box, &session);
+    if (!status)
+        *session = (struct session){ 0 };
+    pthread_mutex_unlock(&rt->lock);
+    return status;
+}
+
+static int32_t mock_session_get(rt_runtime *rt, const char *id, const char *name, rt_call *call, rt_session_info **ret)
+{
+    struct session_snapshot *snapshot = malloc(sizeof *snapshot);
+    struct session *session = NULL;
+    struct box *box = NULL;
+    int32_t status;
+
+    if (!snapshot)
+        return answer(call, RT_E_NOMEM, "session_get", "out of memory");
+    pthread_mutex_lock(&rt->lock);
+    status = session_get(rt, id, name, call, "session_get", &box, &session);
+    if (!status)
+        session_fill(snapshot, box, session);
+    pthread_mutex_unlock(&rt->lock);
+    if (status)
+        free(snapshot);
+    else
+        *ret = &snapshot->info;
+    return status;
+}
+
+struct session_list {
+    rt_session_list list; /* first: what the host sees */
+    const rt_session_info *items[SESSIONS_MAX];
+    struct session_snapshot snapshots[SESSIONS_MAX];
+};
+
+static int32_t mock_session_list(rt_runtime *rt, const char *id, rt_call *call, rt_session_list **ret)
+{
+    struct session_list *list = calloc(1, sizeof *list);
+    struct session *session = NULL;
+    struct box *box = NULL;
+    int32_t status;
+
+    if (!list)
+        return answer(call, RT_E_NOMEM, "session_list", "out of memory");
+    list->list = (rt_session_list){ sizeof list->list, 0, list->items };
+    pthread_mutex_lock(&rt->lock);
+    status = session_get(rt, id, NULL, call, "session_list", &box, &session);
+    for (size_t i = 0; !status && i < SESSIONS_MAX; i++) {
+        if (!*box->sessions[i].id)
+            continue;
+        session_fill(&list->snapshots[i], box, &box->sessions[i]);
+        list->items[list->list.n++] = &list->snapshots[i].info;
+    }
+    pthread_mutex_unlock(&rt->lock);
+    if (status)
+        free(list);
+    else
+        *ret = &list->list;
+    return status;
+}
+
+/* What is a command of the shell's own; the others are as outside. RT_OK or what it ended with. */
+static int32_t session_answer(struct session *session, const rt_exec_request *req, struct sink *sink, rt_call *call,
+                              rt_exit *exit)
+{
+    const char *text = req->shell ? req->shell : "";
+
+    if (!strncmp(text, "exit ", 5)) {
+        exit->exit_code = (int32_t)strtol(text + 5, NULL, 10);
+        session->status = RT_SESSION_CLOSED;
+        return RT_OK;
+    }
+    if (!strcmp(text, "hang"))
+        return put_words(sink, RT_STDOUT, (const char *const[]){ "hanging", NULL }), hang(req, call, exit);
+    if (!strcmp(text, "fail"))
+        return answer(call, RT_E_IO, "session_exec", "the mock was told to fail");
+    if (!strcmp(text, "env"))
+        return put_words(sink, RT_STDOUT, (const char *const[]){ session->cwd, NULL }),
+               put(sink, RT_STDOUT, session->env, strlen(session->env)), RT_OK;
+    return command_answer("", req, sink, call, exit);
+}
+
+static int32_t mock_session_exec_stream(rt_runtime *rt, const char *id, const char *name, const rt_exec_request *req,
+                                        rt_output_fn *output, void *user, rt_call *call, rt_exit *ret)
+{
+    struct sink sink = { output, user, false };
+    rt_exit exit = RT_EXIT_INIT;
+    struct session *session = NULL, copy;
+    struct box *box = NULL;
+    int32_t status;
+
+    pthread_mutex_lock(&rt->lock);
+    status = session_get(rt, id, name, call, "session_exec", &box, &session);
+    if (!status && session->status == RT_SESSION_CLOSED)
+        status = answer(call, RT_E_SESSION_CLOSED, "session_exec", "session '%s' is closed", name);
+    if (!status)
+        copy = *session;
+    pthread_mutex_unlock(&rt->lock);
+    if (status)
+        return status;
+    copy.commands++;
+    status = session_answer(&copy, req, &sink, call, &exit);
+    pthread_mutex_lock(&rt->lock);
+    *session = copy;
+    pthread_mutex_unlock(&rt->lock);
+    if (ret)
+        *ret = exit;
+    return status;
+}
+
+static int32_t mock_session_exec(rt_runtime *rt, const char *id, const char *name, const rt_exec_request *req,
+                                 rt_call *call, rt_exec_result **ret)
+{
+    struct collected all = { 0 };
+    rt_exit exit = RT_EXIT_INIT;
+    int32_t status = mock_session_exec_stream(rt, id, name, req, collect, &all, call, &exit);
+
+    return collected_finish(&all, status, exit, call, ret);
+}
+
+static void mock_session_info_free(rt_session_info *info)
+{
+    free(info);
+}
+
+static void mock_session_list_free(rt_session_list *list)
+{
+    free(list);
 }
 
 const rt_plugin *rt_plugin_entry(void)
@@ -460,10 +769,18 @@ const rt_plugin *rt_plugin_entry(void)
         .list = mock_list,
         .exec = mock_exec,
         .exec_stream = mock_exec_stream,
+        .session_create = mock_session_create,
+        .session_destroy = mock_session_destroy,
+        .session_get = mock_session_get,
+        .session_list = mock_session_list,
+        .session_exec = mock_session_exec,
+        .session_exec_stream = mock_session_exec_stream,
         .probe_free = mock_probe_free,
         .sandbox_info_free = mock_info_free,
         .sandbox_list_free = mock_list_free,
         .exec_result_free = mock_result_free,
+        .session_info_free = mock_session_info_free,
+        .session_list_free = mock_session_list_free,
     };
     static const rt_plugin plugin = {
         .abi_major = RT_ABI_MAJOR,
@@ -472,7 +789,7 @@ const rt_plugin *rt_plugin_entry(void)
         .name = "mock",
         .version = "1.0.0",
         .summary = "answers without running anything",
-        .capabilities = RT_CAP_STREAM,
+        .capabilities = RT_CAP_STREAM | RT_CAP_SESSION,
         .config_schema = "{ \"type\": \"object\", \"additionalProperties\": false, \"properties\": {"
                          " \"tag\": { \"type\": \"string\", \"pattern\": \"^[a-z]+$\" },"
                          " \"level\": { \"type\": \"integer\", \"minimum\": 1, \"maximum\": 9 },"
