@@ -74,6 +74,26 @@ Test(sandbox, input_of_any_size_and_byte)
     free(data);
 }
 
+/* What it no longer reads is no error, and it goes on. */
+Test(sandbox, input_closed_early_by_the_command)
+{
+    size_t len = (size_t)4 << 20;
+    struct command_result result;
+    char *data = calloc(1, len);
+
+    cr_assert(data);
+    data[0] = 'x';
+    data[1] = '\n';
+    result = stockade_feed(
+        data, len,
+        (const char *const[]){ "run", "-i", "-c", "read x; exec 0<&-; sleep 0.3; echo got $x; exit 6", NULL });
+    cr_expect_eq(result.code, 6, "%d %s", result.code, result.err);
+    cr_expect_str_eq(result.out, "got x\n");
+    cr_expect_str_eq(result.err, "");
+    command_result_release(&result);
+    free(data);
+}
+
 Test(sandbox, output_appears_while_the_command_runs)
 {
     struct command_running running = START(true, "run", "-i", "-c", "echo ready; read x; echo got $x");

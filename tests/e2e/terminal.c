@@ -427,7 +427,7 @@ Test(terminal, shell_in_a_sandbox)
     pty = TERMINAL("shell", "-w", "/tmp", "--in", "box");
     send(&pty, "echo kept >file; echo $PWD-$((40+2))\r");
     await(&pty, "/tmp-42");
-    send(&pty, "\004");
+    send(&pty, "exit\r");
     expect_end(&pty, 0);
     EXPECT(0, "kept\n", NULL, "exec", "box", "cat", "/tmp/file");
     EXPECT(0, "box\n", NULL, "destroy", "box");
