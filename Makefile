@@ -40,7 +40,7 @@ WIRE_OBJ := $(BUILD)/obj/plugins/common/wire.o $(BUILD)/obj/plugins/common/msg.o
 PERMFS_OBJ := $(filter-out %/main.o,$(call obj,plugins/permfs/*.c))
 HOST_OBJ := $(call obj,host/lib/*.c)
 CLI_OBJ := $(call obj,host/cli/*.c)
-BACKENDS := bwrap
+BACKENDS := bwrap docker
 PLUGINS := $(BACKENDS:%=$(LIB)/%.so)
 
 TEST_PLUGINS := $(patsubst tests/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
@@ -73,10 +73,14 @@ $(BUILD)/obj/%.o: %.c
 	$(call say,CC,$@)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c $< -o $@
 
-$(LIB)/bwrap.so: $(call obj,plugins/bwrap/*.c) $(COMMON_OBJ) $(RULES_OBJ)
+$(LIB)/bwrap.so: $(call obj,plugins/bwrap/*.c)
+$(LIB)/bwrap.so: BACKEND_LIBS := -lseccomp
+$(LIB)/docker.so: $(call obj,plugins/docker/*.c)
+$(LIB)/docker.so: BACKEND_LIBS := -lcurl
+$(PLUGINS): $(COMMON_OBJ) $(RULES_OBJ)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) -shared $(NO_UNDEFINED) $(LDFLAGS_ALL) $^ -o $@ -lcjson -lseccomp
+	$(Q)$(CC) -shared $(NO_UNDEFINED) $(LDFLAGS_ALL) $^ -o $@ -lcjson $(BACKEND_LIBS)
 
 $(LIBEXEC)/permfs: $(BUILD)/obj/plugins/permfs/main.o $(PERMFS_OBJ) $(WIRE_OBJ)
 	@mkdir -p $(@D)

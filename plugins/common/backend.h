@@ -48,7 +48,9 @@ struct boot {
 };
 
 struct probe_list;
+struct record;
 
+/* Hooks that may be NULL say so: then there is nothing to do. */
 struct backend {
     const char *name;
     uint64_t capabilities;
@@ -64,6 +66,23 @@ struct backend {
                         struct identity *ret, rt_error *err);
     /* Starts it; returns once init_pid is known. On failure nothing is left of it. */
     int32_t (*boot)(struct op *op, struct boot *boot);
+    /*
+     * Removes what outlives the init of a sandbox that has booted: its container. The init has ended, or is not ours to
+     * end: then this does. Not cut short by the call's deadline. RT_OK if nothing is left, or if sweep() will find it.
+     * May be NULL, as all below.
+     */
+    int32_t (*end)(struct op *op, const struct record *record);
+    /* The cause of an init's death, as "its container ...", for get(); left alone where it is not known. */
+    void (*died_why)(struct op *op, const struct record *record, char *why, size_t size);
+    /* At open, after the sandboxes' directories: removes what an earlier process left beside them (R3). */
+    void (*sweep)(struct op *op);
+    /* At create: adds what a specification leaves to this backend's settings. False if memory runs out. */
+    bool (*complete)(const struct settings *settings, cJSON *spec);
+    /* The backend's part of an opened runtime, rt->own; close() takes what open() made, also half of it. */
+    int32_t (*open)(struct runtime *rt, rt_error *err);
+    void (*close)(struct runtime *rt);
+    /* What it boots lives in a cgroup of its own, with its limits: commands get none of ours, and no limit from us. */
+    bool own_cgroup;
 };
 
 #define BACKEND_COMMON_KEYS                                                                                            \

@@ -81,7 +81,8 @@ static int32_t step_directory(struct op *op, struct rise *rise)
     rise->boot_dir_fd = openat(box_fd, "boot", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (rise->boot_dir_fd < 0)
         return op_fail(op, error_status(errno), errno, "%s", rise->paths.boot);
-    (void)cgroup_make(rise->paths.box, record->cgroup, sizeof record->cgroup, &rise->procs_fd);
+    if (!op->rt->backend->own_cgroup)
+        (void)cgroup_make(rise->paths.box, record->cgroup, sizeof record->cgroup, &rise->procs_fd);
     return RT_OK;
 }
 
@@ -123,12 +124,12 @@ static int32_t step_boot(struct op *op, struct rise *rise)
     status = op->rt->backend->boot(op, &rise->boot);
     if (status)
         return status;
+    strcpy(record->backend_id, rise->boot.backend_id);
     record->monitor = proc_id_of(rise->boot.monitor_pid);
     record->init = proc_id_of(rise->boot.init_pid);
     rise->init_fd = proc_id_open(&record->init);
     if (rise->init_fd < 0)
         return op_fail(op, RT_E_UNAVAILABLE, 0, "the sandbox's init ended at once");
-    strcpy(record->backend_id, rise->boot.backend_id);
     return RT_OK;
 }
 
@@ -277,9 +278,11 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     struct record *record = &locked->record;
     struct live *live = live_withdraw(op->rt, record->spec.id);
     struct paths paths = { 0 };
-    int32_t status = paths_make(op, record->spec.id, &paths);
+    int32_t status = paths_make(op, record->spec.id, &paths), ended = RT_OK;
 
     init_end(op, &record->init, grace);
+    if (op->rt->backend->end && record->backend_id[0])
+        ended = op->rt->backend->end(op, record);
     monitor_end(&record->monitor);
     if (record->cgroup[0])
         cgroup_destroy(record->cgroup);
@@ -290,8 +293,10 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     (void)unlinkat(locked->box_fd, "agent.sock", 0);
     (void)unlinkat(locked->box_fd, "boot/" BOOT_SOCKET, 0);
     record->init = record->monitor = record->permfs = (struct proc_id){ 0 };
-    record->cgroup[0] = record->backend_id[0] = '\0';
-    return status;
+    record->cgroup[0] = '\0';
+    if (!ended)
+        record->backend_id[0] = '\0';
+    return ended ? ended : status;
 }
 
 /* ---- sweep ---- */
@@ -370,4 +375,6 @@ void box_sweep(struct op *op)
     for (size_t i = 0; i < n; i++)
         sweep_box(op, ids[i]);
     record_ids_free(ids, n);
+    if (op->rt->backend->sweep)
+        op->rt->backend->sweep(op);
 }

@@ -34,6 +34,16 @@ bool config_is_absolute(const char *value)
     return value[0] == '/';
 }
 
+static bool strings_accepted(const cJSON *array, bool (*accept)(const char *value))
+{
+    const cJSON *item;
+
+    cJSON_ArrayForEach (item, array)
+        if (!cJSON_IsString(item) || (accept && !accept(item->valuestring)))
+            return false;
+    return cJSON_IsArray(array);
+}
+
 static bool value_store(const cJSON *item, const struct config_key *key, void *into)
 {
     char *member = (char *)into + key->offset;
@@ -44,6 +54,14 @@ static bool value_store(const cJSON *item, const struct config_key *key, void *i
             return false;
         *(const char **)(void *)member = item->valuestring;
         return true;
+    }
+    if (key->type == CONFIG_BOOL) {
+        *(bool *)(void *)member = cJSON_IsTrue(item);
+        return cJSON_IsBool(item);
+    }
+    if (key->type == CONFIG_STRINGS) {
+        *(const cJSON **)(void *)member = item;
+        return strings_accepted(item, key->accept);
     }
     if (key->type == CONFIG_DURATION && cJSON_IsString(item))
         number = duration_parse(item->valuestring);

@@ -11,6 +11,8 @@ enum config_type {
     CONFIG_STRING,   /* const char *, pointing into the JSON */
     CONFIG_DURATION, /* int64_t milliseconds, from "500ms", "30s", "5m" or "1h" */
     CONFIG_INT,      /* int64_t */
+    CONFIG_BOOL,     /* bool */
+    CONFIG_STRINGS,  /* const cJSON *, an array of strings in the JSON; NULL if not given */
 };
 
 struct config_key {
@@ -19,7 +21,7 @@ struct config_key {
     size_t offset;                     /* of the member in the struct to fill */
     int64_t min, max;                  /* of numbers and durations */
     const char *expect;                /* for the message: "an absolute path" */
-    bool (*accept)(const char *value); /* of strings; NULL = any */
+    bool (*accept)(const char *value); /* of strings, each of them; NULL = any */
 };
 
 /*

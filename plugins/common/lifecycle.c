@@ -51,6 +51,10 @@ static int32_t create(struct op *op, const rt_sandbox_spec *spec, rt_sandbox_inf
         status = spec_to_json(spec, op->err, &json);
     if (status)
         return status;
+    if (op->rt->backend->complete && !op->rt->backend->complete(op->rt->settings, json)) {
+        cJSON_Delete(json);
+        return op_fail(op, RT_E_NOMEM, 0, "the specification");
+    }
     status =
         spec_from_json(json, &parsed) ? check_common(op, &parsed) : op_fail(op, RT_E_NOMEM, 0, "the specification");
     spec_release(&parsed);

@@ -111,6 +111,8 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
         live_unref(live);
         return op_fail(op, RT_E_NOMEM, 0, "handles of '%s'", record->spec.id);
     }
+    if (op->rt->backend->own_cgroup)
+        live->spec.limits.pids = 0;
     if (live->dir_fd < 0 || live->init_fd < 0) {
         live_unref(live);
         return op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has just ended", record->spec.id);

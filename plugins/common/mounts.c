@@ -26,9 +26,9 @@ static void unescape(char *text)
     *to = '\0';
 }
 
-bool mount_find(const char *path, unsigned *ret_minor)
+static bool mount_find_in(const char *table, const char *path, unsigned *ret_minor)
 {
-    FILE *file = fopen("/proc/self/mountinfo", "re");
+    FILE *file = fopen(table, "re");
     cleanup_free char *line = NULL;
     size_t cap = 0;
     bool found = false;
@@ -51,6 +51,19 @@ bool mount_find(const char *path, unsigned *ret_minor)
     if (file)
         fclose(file);
     return found;
+}
+
+bool mount_find(const char *path, unsigned *ret_minor)
+{
+    return mount_find_in("/proc/self/mountinfo", path, ret_minor);
+}
+
+bool mount_find_of(pid_t pid, const char *path, unsigned *ret_minor)
+{
+    char table[40];
+
+    snprintf(table, sizeof table, "/proc/%d/mountinfo", (int)pid);
+    return mount_find_in(table, path, ret_minor);
 }
 
 void mount_abort(const char *path)

@@ -5,9 +5,13 @@
 #include "op.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Whether something is mounted exactly there, and the device's minor number (the FUSE connection's number). */
 bool mount_find(const char *path, unsigned *ret_minor);
+
+/* The same as another process sees it; false also where that cannot be read. */
+bool mount_find_of(pid_t pid, const char *path, unsigned *ret_minor);
 
 /* Cuts the FUSE connection of the mount at path, if there is one and fusectl lets us. */
 void mount_abort(const char *path);

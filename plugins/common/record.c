@@ -161,15 +161,44 @@ static int32_t box_open(struct op *op, const char *id, int *ret_fd)
     return RT_OK;
 }
 
+/*
+ * A sandbox has died under its host: the backend may know why. What it says is kept, for it may soon have forgotten, if
+ * nobody else is at work on the sandbox.
+ */
+static void record_died(struct op *op, int box_fd, struct record *record)
+{
+    cleanup_fd int lock_fd = -1;
+    struct record now;
+    struct op quiet;
+
+    if (!op->rt->backend->died_why || !record->backend_id[0])
+        return;
+    op_init_quiet(&quiet, op->rt);
+    op->rt->backend->died_why(&quiet, record, record->last_error, sizeof record->last_error);
+    lock_fd = file_make(box_fd, "lock", 0, 0600);
+    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) < 0 || record_load_from(&quiet, box_fd, record->spec.id, &now))
+        return;
+    if (now.generation == record->generation && now.status == RT_SANDBOX_RUNNING) {
+        now.status = record->status;
+        strcpy(now.last_error, record->last_error);
+        (void)record_save(&quiet, box_fd, &now);
+    }
+    record_release(&now);
+}
+
 int32_t record_load(struct op *op, const char *id, struct record *ret)
 {
     cleanup_fd int box_fd = -1;
-    int32_t status = box_open(op, id, &box_fd);
+    int32_t status = box_open(op, id, &box_fd), was;
 
     if (!status)
         status = record_load_from(op, box_fd, id, ret);
-    if (!status)
-        record_refresh(ret);
+    if (status)
+        return status;
+    was = ret->status;
+    record_refresh(ret);
+    if (ret->status != was)
+        record_died(op, box_fd, ret);
     return status;
 }
 

@@ -191,6 +191,8 @@ static void runtime_free(struct runtime *rt)
 {
     while (rt->owned)
         runtime_disown(rt, rt->owned->id);
+    if (rt->backend->close)
+        rt->backend->close(rt);
     fd_closep(&rt->dir_fd);
     fd_closep(&rt->closing_fd);
     cJSON_Delete(rt->config);
@@ -217,6 +219,8 @@ static int32_t open_steps(struct runtime *rt, struct op *op, const rt_open_param
         status = open_state(rt, params->state_dir, op->err);
     if (!status)
         status = open_libexec(rt, params->libexec_dir, op->err);
+    if (!status && rt->backend->open)
+        status = rt->backend->open(rt, op->err);
     return status;
 }
 

@@ -44,6 +44,7 @@ struct runtime {
     const struct backend *backend;
     struct settings *settings; /* the backend's own struct begins with it */
     void *config;              /* cJSON: what settings point into */
+    void *own;                 /* the backend's, see its open() */
     char *dir;                 /* state directory's part of this plugin: .../bwrap */
     char *libexec;
     int dir_fd;     /* of dir */

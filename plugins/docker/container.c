@@ -1,0 +1,354 @@
+/* A sandbox's container: from nothing to a running agent, and back. */
+#include "docker.h"
+
+#include "error.h"
+#include "info.h"
+#include "json.h"
+#include "mounts.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SETTLE_MS        2000 /* how much longer the answer to a create is awaited after a cancel */
+#define START_LIMIT_MS   120000
+#define END_LIMIT_MS     20000 /* of removing a container; a storage driver may be slow */
+#define DIED_LIMIT_MS    1000
+#define SWEEP_LIMIT_MS   5000
+#define SECCOMP_FILE_MAX ((size_t)1 << 20)
+
+/* A call on one container: its name or id, and what is behind that in the path. */
+static int32_t container_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
+                              struct engine_answer *ret)
+{
+    cleanup_free char *path = NULL;
+    struct engine_request request = { .method = method, .limit_ms = limit_ms };
+
+    *ret = (struct engine_answer){ 0 };
+    if (asprintf(&path, "/containers/%s%s", name, suffix) < 0) {
+        path = NULL;
+        return op_fail(op, RT_E_NOMEM, 0, "a request to the Engine");
+    }
+    request.path = path;
+    return engine_call(op, docker_of(op)->engine, &request, ret);
+}
+
+/* ---- ending ---- */
+
+/* Kills it if it runs, and removes it with its volumes. RT_OK if there is none. */
+static int32_t container_remove(struct op *op, const char *name)
+{
+    struct engine_answer answer;
+    int32_t status = container_call(op, "DELETE", name, "?force=1&v=1", END_LIMIT_MS, &answer);
+
+    if (answer.http == 409) { /* the Engine itself is at it: AutoRemove */
+        engine_answer_release(&answer);
+        status = container_call(op, "POST", name, "/wait?condition=removed", END_LIMIT_MS, &answer);
+    }
+    if (answer.http == 404)
+        status = RT_OK;
+    engine_answer_release(&answer);
+    return status;
+}
+
+int32_t docker_end(struct op *op, const struct record *record)
+{
+    struct op quiet;
+    int32_t status;
+    int init_fd;
+
+    op_init_quiet(&quiet, op->rt);
+    status = container_remove(&quiet, record->backend_id);
+    if (!status)
+        return RT_OK;
+    init_fd = proc_id_open(&record->init);
+    if (init_fd < 0) { /* nothing runs any more; what the Engine still knows of it is found by its labels */
+        runtime_log(op->rt, RT_LOG_WARN, "container of '%s' is left for later: %s", record->spec.id,
+                    quiet.err->message);
+        return RT_OK;
+    }
+    close(init_fd);
+    return op_fail(op, status, 0, "remove the container: %s", quiet.err->message);
+}
+
+/* ---- booting ---- */
+
+static bool is_missing_image(const struct op *op, long http)
+{
+    return (http == 404 || http == 500) &&
+           (strcasestr(op->err->message, "no such image") || strcasestr(op->err->message, "image not known"));
+}
+
+static int32_t create_once(struct op *op, const cJSON *body, const char *name, long *ret_http, char ret_id[80])
+{
+    cleanup_free char *path = NULL;
+    struct engine_request request = { .method = "POST", .body = body, .settle_ms = SETTLE_MS };
+    struct engine_answer answer;
+    bool ok = true;
+    int32_t status;
+
+    if (asprintf(&path, "/containers/create?name=%s", name) < 0) {
+        path = NULL;
+        return op_fail(op, RT_E_NOMEM, 0, "create the container");
+    }
+    request.path = path;
+    status = engine_call(op, docker_of(op)->engine, &request, &answer);
+    *ret_http = answer.http;
+    if (!status) {
+        const char *id = json_str(answer.json, "Id", "", &ok);
+
+        if (strlen(id) < 12 || strlen(id) > 64 || strspn(id, "0123456789abcdef") != strlen(id))
+            status = op_fail(op, RT_E_PROTOCOL, 0, "the Engine's answer names no container");
+        else
+            strcpy(ret_id, id);
+    }
+    engine_answer_release(&answer);
+    return status;
+}
+
+static int32_t container_create(struct op *op, const cJSON *body, const struct spec *spec, const char *name,
+                                char ret_id[80])
+{
+    bool pulled = strcmp(docker_settings_of(op)->pull, "missing") != 0, removed = false;
+
+    for (;;) {
+        long http = 0;
+        int32_t status = create_once(op, body, name, &http, ret_id);
+
+        if (!status)
+            return RT_OK;
+        if (is_missing_image(op, http) && !pulled) {
+            pulled = true;
+            status = image_pull(op, spec->image);
+        } else if (http == 409 && !removed) { /* the name is this sandbox's alone: an earlier process's leavings */
+            removed = true;
+            status = container_remove(op, name);
+        }
+        if (status)
+            return op_wrap(op, status, "create the container");
+    }
+}
+
+/* State.Pid of one that has just started. */
+static int32_t container_pid(struct op *op, const char *id, pid_t *ret)
+{
+    struct engine_answer answer;
+    bool ok = true;
+    int32_t status = container_call(op, "GET", id, "/json", 0, &answer);
+
+    if (!status) {
+        const cJSON *state = cJSON_GetObjectItemCaseSensitive(answer.json, "State");
+        int64_t pid = json_int(state, "Pid", 0, INT32_MAX, -1, &ok),
+                code = json_int(state, "ExitCode", 0, 255, -1, &ok);
+
+        if (!ok || pid < 0)
+            status = op_fail(op, RT_E_PROTOCOL, 0, "the Engine's description of the container is malformed");
+        else if (pid < 2)
+            status = op_fail(op, RT_E_UNAVAILABLE, 0, "the container ended at once, exit code %lld", (long long)code);
+        else
+            *ret = (pid_t)pid;
+    }
+    engine_answer_release(&answer);
+    return status;
+}
+
+/*
+ * An Engine elsewhere, or in a mount namespace of its own, has bound some other directory of that name: the sandbox
+ * would work on nothing.
+ */
+static int32_t workspace_check(struct op *op, const struct boot *boot)
+{
+    unsigned ours = 0, theirs = 0;
+
+    if (mount_find(boot->workspace_source, &ours) && mount_find_of(boot->init_pid, boot->spec->workspace, &theirs) &&
+        ours == theirs)
+        return RT_OK;
+    return op_fail(op, RT_E_UNAVAILABLE, 0,
+                   "the Engine at %s does not see the workspace's mount: it is on another machine or in another mount "
+                   "namespace",
+                   engine_name(docker_of(op)->engine));
+}
+
+static int32_t container_start(struct op *op, struct boot *boot, const char *id)
+{
+    struct engine_answer answer;
+    int32_t status = container_call(op, "POST", id, "/start", START_LIMIT_MS, &answer);
+
+    engine_answer_release(&answer);
+    if (status)
+        return op_wrap(op, status, "start the container");
+    status = container_pid(op, id, &boot->init_pid);
+    return status ? status : workspace_check(op, boot);
+}
+
+/* The profile's text; "unconfined" is one too. NULL in ret: the Engine's own. */
+static int32_t seccomp_text(struct op *op, char **ret)
+{
+    const char *profile = docker_settings_of(op)->seccomp_profile;
+    size_t len;
+    int err;
+
+    *ret = NULL;
+    if (profile[0] != '/') {
+        *ret = profile[0] ? strdup(profile) : NULL;
+        return profile[0] && !*ret ? op_fail(op, RT_E_NOMEM, 0, "the seccomp profile") : RT_OK;
+    }
+    err = file_read(AT_FDCWD, profile, SECCOMP_FILE_MAX, ret, &len);
+    return err ? op_fail(op, error_status(-err), -err, "seccomp_profile '%s'", profile) : RT_OK;
+}
+
+int32_t docker_boot(struct op *op, struct boot *boot)
+{
+    struct docker *docker = docker_of(op);
+    cleanup_free char *name = container_name(docker->state_id, boot->spec->id), *seccomp = NULL;
+    char id[80] = "";
+    cJSON *body;
+    int32_t status = seccomp_text(op, &seccomp);
+
+    if (status)
+        return status;
+    body = name ? container_body(docker_settings_of(op), boot, docker->state_id, seccomp) : NULL;
+    if (!body)
+        return op_fail(op, RT_E_NOMEM, 0, "describe the container");
+    status = container_create(op, body, boot->spec, name, id);
+    cJSON_Delete(body);
+    if (!status)
+        status = container_start(op, boot, id);
+    if (status && id[0]) {
+        struct op quiet;
+
+        op_init_quiet(&quiet, op->rt);
+        if (container_remove(&quiet, id))
+            runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", boot->spec->id, quiet.err->message);
+    }
+    if (!status)
+        strcpy(boot->backend_id, id);
+    return status;
+}
+
+/* ---- why it died ---- */
+
+struct obituary {
+    bool oom, dead;
+    char code[8], signal[8];
+};
+
+/* {"Action": "die", "Actor": {"Attributes": {"exitCode": "137"}}} and the like. */
+static bool event_take(void *arg, const cJSON *event)
+{
+    struct obituary *obituary = arg;
+    const cJSON *attributes =
+        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(event, "Actor"), "Attributes");
+    bool ok = true;
+    const char *action = json_str(event, "Action", "", &ok);
+
+    if (!strcmp(action, "oom"))
+        obituary->oom = true;
+    if (!strcmp(action, "kill"))
+        snprintf(obituary->signal, sizeof obituary->signal, "%s", json_str(attributes, "signal", "", &ok));
+    if (!strcmp(action, "die")) {
+        snprintf(obituary->code, sizeof obituary->code, "%s", json_str(attributes, "exitCode", "", &ok));
+        obituary->dead = true;
+    }
+    return ok && !obituary->dead; /* no more is to be learnt: false ends the stream */
+}
+
+/* The Engine's memory of events serves containers that it has removed by itself too. */
+void docker_died_why(struct op *op, const struct record *record, char *why, size_t size)
+{
+    struct obituary obituary = { 0 };
+    struct json_lines lines = { .take = event_take, .arg = &obituary };
+    cleanup_free char *path = NULL, *filters = NULL;
+    struct engine_request request = { .method = "GET", .limit_ms = DIED_LIMIT_MS, .sink = json_lines_feed };
+    struct engine_answer answer;
+    char text[200];
+    int64_t now_s = now_real_us() / 1000000;
+
+    snprintf(text, sizeof text, "{\"container\":[\"%s\"],\"type\":[\"container\"]}", record->backend_id);
+    filters = engine_escape(text);
+    if (!filters || asprintf(&path, "/events?since=%lld&until=%lld&filters=%s",
+                             (long long)(record->started_us / 1000000 - 1), (long long)now_s + 1, filters) < 0) {
+        path = NULL;
+        return;
+    }
+    request.path = path;
+    request.sink_arg = &lines;
+    (void)engine_call(op, docker_of(op)->engine, &request, &answer);
+    (void)json_lines_end(&lines);
+    engine_answer_release(&answer);
+    if (obituary.oom)
+        snprintf(why, size, "its container was killed for want of memory");
+    else if (obituary.signal[0])
+        snprintf(why, size, "its container was killed by signal %s", obituary.signal);
+    else if (obituary.dead)
+        snprintf(why, size, "its container ended with exit code %s", obituary.code);
+}
+
+/* ---- what an earlier process left ---- */
+
+/* Whether the container is what the sandbox of that id runs in, or may yet: then it is let be. */
+static bool is_in_use(struct op *op, const char *sandbox, const char *container)
+{
+    struct record record;
+    struct locked locked;
+    struct op quick = *op;
+    bool used;
+    int32_t status;
+
+    status = record_load(op, sandbox, &record);
+    if (status)
+        return status != RT_E_SANDBOX_NOT_FOUND;
+    used = !strcmp(record.backend_id, container);
+    record_release(&record);
+    if (used)
+        return true;
+    quick.deadline_ns = now_ns() + 100 * NS_PER_MS; /* who holds the lock is perhaps just starting it */
+    status = record_lock(&quick, sandbox, &locked);
+    if (status)
+        return status != RT_E_SANDBOX_NOT_FOUND;
+    used = !strcmp(locked.record.backend_id, container);
+    if (!used && container_remove(op, container))
+        runtime_log(op->rt, RT_LOG_WARN, "cleaning a container of '%s': %s", sandbox, op->err->message);
+    record_unlock(&locked);
+    return true;
+}
+
+static void sweep_one(struct op *op, const cJSON *item)
+{
+    bool ok = true;
+    const char *id = json_str(item, "Id", "", &ok), *sandbox;
+
+    sandbox = json_str(cJSON_GetObjectItemCaseSensitive(item, "Labels"), LABEL_SANDBOX, "", &ok);
+    if (!ok || !id_valid(sandbox) || strlen(id) != 64 || strspn(id, "0123456789abcdef") != 64)
+        return;
+    if (is_in_use(op, sandbox, id))
+        return;
+    if (container_remove(op, id))
+        runtime_log(op->rt, RT_LOG_WARN, "cleaning a container of '%s': %s", sandbox, op->err->message);
+    else
+        runtime_log(op->rt, RT_LOG_INFO, "removed the container that '%s' left", sandbox);
+}
+
+void docker_sweep(struct op *op)
+{
+    struct docker *docker = docker_of(op);
+    cleanup_free char *path = NULL, *filters = NULL;
+    struct engine_request request = { .method = "GET", .limit_ms = SWEEP_LIMIT_MS };
+    struct engine_answer answer = { 0 };
+    char text[100];
+    const cJSON *item;
+
+    snprintf(text, sizeof text, "{\"label\":[\"" LABEL_STATE "=%s\"]}", docker->state_id);
+    filters = engine_escape(text);
+    if (!filters || asprintf(&path, "/containers/json?all=1&filters=%s", filters) < 0) {
+        path = NULL;
+        return;
+    }
+    request.path = path;
+    if (engine_call(op, docker->engine, &request, &answer)) /* without an Engine there is nothing to be found */
+        runtime_log(op->rt, RT_LOG_DEBUG, "looking for containers: %s", op->err->message);
+    else
+        cJSON_ArrayForEach (item, answer.json)
+            sweep_one(op, item);
+    engine_answer_release(&answer);
+}

@@ -1,0 +1,93 @@
+/*
+ * The docker backend: one container per sandbox, its PID 1 the agent.
+ *
+ * plugin.c      what the plugin says of itself, its settings      image.c   references and pulling
+ * body.c        from a specification to a container (pure)        lines.c   answers that are one JSON object a line
+ * container.c   booting, ending and finding containers            probe.c   whether it can work here
+ * engine*.c, address.c   the Engine's API: see engine.h
+ */
+#ifndef STOCKADE_DOCKER_H
+#define STOCKADE_DOCKER_H
+
+#include "backend.h"
+#include "engine.h"
+#include "record.h"
+#include "runtime.h"
+
+#define LABEL_STATE    "stockade.state"    /* the state directory's own id */
+#define LABEL_SANDBOX  "stockade.sandbox"  /* the sandbox's id */
+#define LABEL_CODEBASE "stockade.codebase" /* the host's name for the codebase */
+
+#define STATE_ID_LEN 16
+
+struct docker_settings {
+    struct settings common;    /* first */
+    const char *docker_host;   /* "" = DOCKER_HOST, or the usual socket */
+    const char *tls;           /* "auto", "off", "insecure", "verify" */
+    const char *tls_cert_path; /* "" = DOCKER_CERT_PATH */
+    const char *default_image;
+    const char *network_mode;
+    bool enable_networking; /* of sandboxes that ask for no network: the bridge */
+    const char *exec_transport;
+    const char *pull;        /* "missing", "never" */
+    const char *oci_runtime; /* "" = the Engine's default */
+    bool read_only_root;
+    bool no_new_privileges;
+    const cJSON *cap_add;        /* NULL = none */
+    const char *seccomp_profile; /* "" = the Engine's default, "unconfined", or a file */
+    int64_t pids_limit;          /* of sandboxes that ask for none; 0 = none */
+};
+
+/* rt->own */
+struct docker {
+    struct engine *engine;
+    char state_id[STATE_ID_LEN + 1];
+};
+
+static inline struct docker *docker_of(const struct op *op)
+{
+    return op->rt->own;
+}
+
+static inline const struct docker_settings *docker_settings_of(const struct op *op)
+{
+    return (const struct docker_settings *)op->rt->settings;
+}
+
+/* body.c */
+
+/* The body of a container's creation; seccomp is the profile's text or NULL. NULL if memory runs out. */
+cJSON *container_body(const struct docker_settings *settings, const struct boot *boot, const char *state_id,
+                      const char *seccomp);
+/* The container's name, of the state directory's id and the sandbox's; to be freed. */
+char *container_name(const char *state_id, const char *id);
+
+/* image.c */
+bool image_valid(const char *reference);
+/* The reference's tag or digest; "latest" if it has none. ret_name_len is how much of it comes before. Pure. */
+const char *image_tag(const char *reference, size_t *ret_name_len);
+/* Pulls it, telling the log how it goes. */
+int32_t image_pull(struct op *op, const char *reference);
+
+/* lines.c */
+
+/* Takes an answer apart that is one JSON object a line. take gets each; false ends it. */
+struct json_lines {
+    bool (*take)(void *arg, const cJSON *line);
+    void *arg;
+    char *pending;
+    size_t len, cap;
+};
+#define JSON_LINE_MAX ((size_t)1 << 20)
+bool json_lines_feed(void *lines, const char *data, size_t len); /* an engine_sink */
+bool json_lines_end(struct json_lines *lines);                   /* what is left without a newline; frees */
+
+/* container.c, see backend.h */
+int32_t docker_boot(struct op *op, struct boot *boot);
+int32_t docker_end(struct op *op, const struct record *record);
+void docker_died_why(struct op *op, const struct record *record, char *why, size_t size);
+void docker_sweep(struct op *op);
+
+void docker_probe(struct op *op, struct probe_list *list);
+
+#endif
