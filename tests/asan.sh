@@ -7,5 +7,6 @@ cd "$(dirname "$0")/.."
 make --no-print-directory -j"$(nproc)" SAN=address,undefined programs tests
 stage build/san-address
 suites "asan, "
+engine_stop
 check "nothing is left running or mounted" tests/nothing_left.sh "$work"
 totals

@@ -23,5 +23,6 @@ make --no-print-directory -j"$(nproc)" SAN=thread programs build/san-thread/test
 stage build/san-thread
 check "tsan, many threads on one runtime" tests/threads.sh 10
 
+engine_stop
 check "nothing is left running or mounted" tests/nothing_left.sh "$work"
 totals

@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(gcc make pkg-config musl-tools libcurl4-openssl-dev libcjson-dev libfuse3-dev fuse3 libcriterion-dev
-    libseccomp-dev uthash-dev bubblewrap)
+    libseccomp-dev uthash-dev bubblewrap docker.io busybox-static)
 
 missing=()
 for package in "${packages[@]}"; do

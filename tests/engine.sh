@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# A private Engine for tests: its own root, socket and network, nothing of it outside of DIR. Needs root.
+# The Engine that tests run on: the one that STOCKADE_TEST_DOCKER_HOST names, or a private one with its own root, socket
+# and network, nothing of it outside of DIR. Needs root.
 #
-#   engine.sh start DIR     starts one; its address is unix://DIR/docker.sock, its log DIR/log
-#   engine.sh images DIR    makes the images below, without a network
+#   engine.sh start DIR     starts it, makes the images, prints its address; its log is DIR/log
 #   engine.sh stop DIR      ends it with all its containers, and removes DIR
 #
-# Images: stockade-test:busybox, a static busybox and its links.
+# Images: stockade-test:busybox, a static busybox and its links; made without a network.
 set -euo pipefail
 
 action=$1
 dir=$2
-export DOCKER_HOST=unix://$dir/docker.sock
+export DOCKER_HOST=${STOCKADE_TEST_DOCKER_HOST:-unix://$dir/docker.sock}
+images=(stockade-test:busybox)
 
 reachable() {
     docker version >/dev/null 2>&1
 }
 
-start() {
-    mkdir -p "$dir"
+start_private() {
     # No network of its own: the machine's firewall and bridges stay as they are.
     dockerd --data-root "$dir/root" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$DOCKER_HOST" \
         --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
@@ -32,8 +32,8 @@ start() {
     return 1
 }
 
-images() {
-    local tree=$dir/busybox
+make_busybox() {
+    local tree=$dir/busybox applet
     mkdir -p "$tree"/{bin,sbin,usr/bin,usr/sbin,etc,tmp,root,proc,sys,dev,var}
     cp /bin/busybox "$tree/bin/busybox"
     for applet in $(/bin/busybox --list); do
@@ -45,8 +45,15 @@ images() {
     rm -rf "$tree"
 }
 
-# Its own containers, by its own exec root: nobody else's.
-stop() {
+start() {
+    mkdir -p "$dir"
+    [ -n "${STOCKADE_TEST_DOCKER_HOST:-}" ] || start_private
+    make_busybox
+    echo "$DOCKER_HOST"
+}
+
+# Ends the daemon and what runs in it: its containers first, so that their processes end before their mounts go.
+stop_private() {
     local pid mount
     if reachable; then
         docker ps -aq | xargs -r docker rm -fv >/dev/null
@@ -60,6 +67,14 @@ stop() {
     awk -v below="$dir/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | while read -r mount; do
         umount -l "$mount"
     done
+}
+
+stop() {
+    if [ -n "${STOCKADE_TEST_DOCKER_HOST:-}" ]; then
+        docker image rm "${images[@]}" >/dev/null
+    else
+        stop_private
+    fi
     rm -rf "$dir"
 }
 

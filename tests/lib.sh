@@ -10,6 +10,7 @@ failed=0
 failed_suites=()
 not_run=()
 fuse_mode=
+engine= # the Engine's address, once it is there
 
 # In front of a command that needs root.
 root=()
@@ -35,6 +36,7 @@ sweep() {
 
 finish() {
     local status=$?
+    engine_stop
     sweep
     [ -z "$fuse_mode" ] || "${root[@]}" chmod "$fuse_mode" /dev/fuse
     "${root[@]}" rm -rf "$work"
@@ -94,6 +96,18 @@ ordinary_user() {
     [ -d "$work/user" ] || "${root[@]}" install -d -o stockade-test "$work/user"
 }
 
+engine_start() {
+    [ -n "$engine" ] || engine=$("${root[@]}" env STOCKADE_TEST_DOCKER_HOST="${STOCKADE_TEST_DOCKER_HOST:-}" \
+        "$top/tests/engine.sh" start "$work/engine")
+}
+
+engine_stop() {
+    [ -d "$work/engine" ] || return 0
+    "${root[@]}" env STOCKADE_TEST_DOCKER_HOST="${STOCKADE_TEST_DOCKER_HOST:-}" \
+        "$top/tests/engine.sh" stop "$work/engine" || true
+    engine=
+}
+
 # stage BUILD: copies a build out of the checkout, for an ordinary user need not be able to read where that lies.
 stage() {
     export STOCKADE_BUILD=$work/$(echo "$1" | tr / -)
@@ -105,7 +119,7 @@ stage() {
 # suites [LABEL]: everything that is a test binary, of the staged build.
 suites() {
     local label=${1:-} unit jobs as_root as_user tests=$STOCKADE_BUILD/tests
-    local plugin=$STOCKADE_BUILD/lib/stockade/bwrap.so
+    local plugin=$STOCKADE_BUILD/lib/stockade/bwrap.so docker=$STOCKADE_BUILD/lib/stockade/docker.so
     jobs=$(nproc)
     as_root=("${root[@]}" env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work" LSAN_OPTIONS="$LSAN_OPTIONS")
     as_user=("${root[@]}" env -i PATH="$PATH" TMPDIR="$work/user" HOME="$work/user" STOCKADE_BUILD="$STOCKADE_BUILD"
@@ -122,6 +136,12 @@ suites() {
     run "${label}conformance: bwrap as root" "${as_root[@]}" "$tests/conformance" --plugin "$plugin" --jobs "$jobs"
     run "${label}conformance: bwrap as root, for another user" "${as_root[@]}" "$tests/conformance" --plugin "$plugin" \
         --owner "$(id -u stockade-test)" --jobs "$jobs"
+    engine_start || failed=$((failed + 1))
+    run "${label}conformance: docker as root" "${as_root[@]}" "$tests/conformance" --plugin "$docker" \
+        --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}" --jobs "$jobs"
+    run "${label}conformance: docker as root, for another user" "${as_root[@]}" "$tests/conformance" \
+        --plugin "$docker" --image stockade-test:busybox \
+        --config "{\"docker_host\":\"$engine\"}" --owner "$(id -u stockade-test)" --jobs "$jobs"
     run "${label}command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
     run "${label}permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs"
     run "${label}conformance: bwrap as an ordinary user" "${as_user[@]}" "$tests/conformance" --plugin "$plugin" \

@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-/* docker's tmpfs are noexec if not told otherwise, and builds run what they make there. */
-#define TMPFS_OPTIONS "rw,exec,nosuid,nodev,mode=1777"
+/*
+ * docker's tmpfs are noexec if not told otherwise, and builds run what they make there. runc gives it the mode that the
+ * image's /tmp has, so that it is the user's own in any case.
+ */
+#define TMPFS_OPTIONS "rw,exec,nosuid,nodev,mode=1777,uid=%u,gid=%u"
 
 /* What root needs to work on files of any owner, and to become somebody else; nothing that leads out. */
 static const char *const root_caps[] = {
@@ -42,11 +45,13 @@ static bool add_bind(cJSON *mounts, const char *source, const char *target, bool
 static bool add_mounts(cJSON *host, const struct boot *boot)
 {
     cJSON *mounts = cJSON_AddArrayToObject(host, "Mounts"), *tmpfs = cJSON_AddObjectToObject(host, "Tmpfs");
+    char options[100];
 
+    snprintf(options, sizeof options, TMPFS_OPTIONS, boot->identity->uid, boot->identity->gid);
     return mounts && tmpfs && add_bind(mounts, boot->agent, INSIDE_AGENT, true) &&
            add_bind(mounts, boot->boot_dir, INSIDE_BOOT_DIR, true) &&
            add_bind(mounts, boot->workspace_source, boot->spec->workspace, false) &&
-           json_add_str(tmpfs, "/tmp", TMPFS_OPTIONS);
+           json_add_str(tmpfs, "/tmp", options);
 }
 
 static bool add_caps(cJSON *host, const struct docker_settings *settings, const struct identity *identity)
