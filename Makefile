@@ -122,16 +122,17 @@ $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support
 $(BUILD)/obj/common.a: $(COMMON_OBJ)
 $(BUILD)/obj/permfs.a: $(PERMFS_OBJ)
 $(BUILD)/obj/support.a: $(SUPPORT_OBJ)
+$(BUILD)/obj/docker.a: $(call obj,plugins/docker/*.c)
 $(BUILD)/obj/%.a:
 	$(call say,AR,$@)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-UNIT_LIBS := $(BUILD)/obj/common.a $(BUILD)/obj/permfs.a $(BUILD)/obj/support.a $(BUILD)/libstockade.a
+UNIT_LIBS := $(BUILD)/obj/docker.a $(BUILD)/obj/common.a $(BUILD)/obj/permfs.a $(BUILD)/obj/support.a $(BUILD)/libstockade.a
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIBS)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(UNIT_LIBS) -Wl,--end-group -o $@ -lcriterion -lcjson -lfuse3 -ldl
+	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(UNIT_LIBS) -Wl,--end-group -o $@ -lcriterion -lcjson -lcurl -lfuse3 -ldl
 
 $(BUILD)/tests/conformance: $(call obj,tests/conformance/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)

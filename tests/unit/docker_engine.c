@@ -1,0 +1,285 @@
+/* The Engine client against a server that answers what it likes (contract B3, R4). */
+#include "docker/docker.h"
+#include "error.h"
+#include "fake_engine.h"
+#include "util.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define VERSION_BODY "{\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\"}"
+#define VERSION                                                                                                        \
+    {                                                                                                                  \
+        .status = "200 OK", .body = VERSION_BODY                                                                       \
+    }
+#define EMPTY                                                                                                          \
+    {                                                                                                                  \
+        .status = "200 OK", .body = "{}"                                                                               \
+    }
+
+static struct {
+    struct fake_engine *fake;
+    struct engine *engine;
+    struct runtime rt;
+    struct docker docker;
+    rt_call call;
+    struct op op;
+} t;
+
+static void engine_at(const char *where)
+{
+    struct address address = { 0 };
+    rt_error err = RT_ERROR_INIT;
+
+    cr_assert_null(address_parse(where, TLS_OFF, NULL, &address));
+    cr_assert_eq(engine_new(&address, &err, &t.engine), RT_OK, "%s", err.message);
+    t.rt.closing_fd = eventfd(0, EFD_CLOEXEC);
+    t.docker.engine = t.engine;
+    t.rt.own = &t.docker;
+    t.call = (rt_call)RT_CALL_INIT;
+}
+
+static void begin(const struct fake_answer *answers, size_t n)
+{
+    t.fake = fake_engine_start(answers, n);
+    engine_at(fake_engine_address(t.fake));
+}
+#define BEGIN(...)                                                                                                     \
+    static const struct fake_answer answers[] = { __VA_ARGS__ };                                                       \
+    begin(answers, sizeof answers / sizeof *answers)
+
+static void end(void)
+{
+    engine_free(t.engine);
+    close(t.rt.closing_fd);
+    if (t.fake)
+        fake_engine_stop(t.fake);
+}
+
+TestSuite(docker_engine, .fini = end, .timeout = 20);
+
+/* One call; its answer is freed at once. */
+static int32_t get(const char *path, long *ret_http)
+{
+    const struct engine_request request = { .method = "GET", .path = path };
+    struct engine_answer answer;
+    int32_t status;
+
+    op_init(&t.op, &t.rt, &t.call, "test");
+    status = engine_call(&t.op, t.engine, &request, &answer);
+    if (ret_http)
+        *ret_http = answer.http;
+    engine_answer_release(&answer);
+    return status;
+}
+
+static void expect_fails(int32_t want, const char *words)
+{
+    int32_t status = get("/x", NULL);
+
+    cr_expect_eq(status, want, "%d: %s", status, t.op.err->message);
+    cr_expect_not_null(strstr(t.op.err->message, words), "%s", t.op.err->message);
+}
+
+Test(docker_engine, B3_version_first_then_the_path_behind_it)
+{
+    char *requests;
+
+    BEGIN(VERSION, EMPTY);
+    cr_expect_eq(get("/containers/json?all=1", NULL), RT_OK, "%s", t.op.err->message);
+    cr_expect_eq(get("/second", NULL), RT_OK, "%s", t.op.err->message);
+    requests = fake_engine_requests(t.fake);
+    cr_expect_str_eq(requests, "GET /version HTTP/1.1\nGET /v1.41/containers/json?all=1 HTTP/1.1\n"
+                               "GET /v1.41/second HTTP/1.1\n");
+    free(requests);
+}
+
+Test(docker_engine, B3_an_older_api_is_refused)
+{
+    BEGIN({ .status = "200 OK", .body = "{\"ApiVersion\":\"1.39\",\"Version\":\"18.9\"}" });
+    expect_fails(RT_E_UNSUPPORTED, "1.39");
+}
+
+Test(docker_engine, B3_what_is_no_engine)
+{
+    BEGIN({ .status = "200 OK", .body = "{\"hello\":\"you\"}" });
+    expect_fails(RT_E_PROTOCOL, "no Engine");
+}
+
+Test(docker_engine, B3_every_second_answer_is_500)
+{
+    BEGIN(VERSION, { .status = "500 Internal Server Error", .body = "{\"message\":\"out of luck\"}\n" }, EMPTY,
+          { .status = "500 Internal Server Error", .body = "{\"message\":\"out of luck\"}\n" });
+    expect_fails(RT_E_UNAVAILABLE, "out of luck");
+    cr_expect_eq(get("/x", NULL), RT_OK, "%s", t.op.err->message);
+}
+
+Test(docker_engine, B3_statuses)
+{
+    static const struct {
+        int32_t want;
+        long http;
+    } wants[] = { { RT_E_INVAL, 400 },
+                  { RT_E_PERMISSION, 403 },
+                  { RT_E_INVAL, 404 },
+                  { RT_E_CONFLICT, 409 },
+                  { RT_E_UNAVAILABLE, 503 } };
+
+    BEGIN(VERSION, { .status = "400 Bad", .body = "{\"message\":\"one\"}" },
+          { .status = "403 Forbidden", .body = "{\"message\":\"two\"} " },
+          { .status = "404 Not Found", .body = "{\"message\":\"three\"}" }, { .status = "409 Conflict" },
+          { .status = "503 Busy", .body = "<html></>" });
+    for (size_t i = 0; i < sizeof wants / sizeof *wants; i++) {
+        long http = 0;
+        int32_t status = get("/x", &http);
+
+        cr_expect_eq(status, wants[i].want, "%ld: %d, %s", http, status, t.op.err->message);
+        cr_expect_eq(http, wants[i].http);
+    }
+}
+
+Test(docker_engine, B3_malformed_json)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "{\"Id\": \"abc\"" });
+    expect_fails(RT_E_PROTOCOL, "not JSON");
+}
+
+Test(docker_engine, B3_json_that_is_too_deep)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "[", .repeat = 5000 });
+    expect_fails(RT_E_PROTOCOL, "not JSON");
+}
+
+Test(docker_engine, B3_truncated)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "{\"Id\":", .length = 100, .after = FAKE_CLOSE });
+    expect_fails(RT_E_PROTOCOL, "Engine");
+}
+
+Test(docker_engine, B3_too_large)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = " ", .length = 20000000, .repeat = 19999999, .after = FAKE_CLOSE });
+    expect_fails(RT_E_PROTOCOL, "larger");
+}
+
+Test(docker_engine, B3_no_http)
+{
+    BEGIN(VERSION, { .raw = "SSH-2.0-OpenSSH_9.2p1\r\n\r\n", .after = FAKE_CLOSE });
+    expect_fails(RT_E_PROTOCOL, "Engine");
+}
+
+Test(docker_engine, B3_a_message_of_several_lines)
+{
+    BEGIN(VERSION, { .status = "400 Bad", .body = "{\"message\":\"one\\ntwo \\t!\"}" });
+    cr_expect_eq(get("/x", NULL), RT_E_INVAL);
+    cr_expect_null(strchr(t.op.err->message, '\n'));
+}
+
+Test(docker_engine, R4_nobody_listens)
+{
+    engine_at("unix:///nonexistent/stockade.sock");
+    expect_fails(RT_E_UNAVAILABLE, "/nonexistent/stockade.sock");
+}
+
+Test(docker_engine, R4_the_connection_ends_without_an_answer)
+{
+    BEGIN(VERSION, { .after = FAKE_CLOSE });
+    expect_fails(RT_E_UNAVAILABLE, "Engine");
+}
+
+/* A kept connection that the Engine has closed meanwhile is no failure: it was restarted. */
+Test(docker_engine, R4_a_stale_connection_is_opened_anew)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "{}", .after = FAKE_CLOSE }, EMPTY);
+    cr_expect_eq(get("/x", NULL), RT_OK, "%s", t.op.err->message);
+    cr_expect_eq(get("/x", NULL), RT_OK, "%s", t.op.err->message);
+}
+
+Test(docker_engine, R4_the_deadline_holds)
+{
+    BEGIN(VERSION, { .after = FAKE_HANG });
+    t.call.deadline_ns = now_ns() + 200 * NS_PER_MS;
+    expect_fails(RT_E_TIMEOUT, "deadline");
+}
+
+Test(docker_engine, R4_the_deadline_holds_in_the_middle_of_an_answer)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "{\"Id\":", .length = 100, .after = FAKE_HANG });
+    t.call.deadline_ns = now_ns() + 200 * NS_PER_MS;
+    expect_fails(RT_E_TIMEOUT, "deadline");
+}
+
+static void *cancel_soon(void *fd)
+{
+    usleep(100000);
+    (void)!write(*(int *)fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+    return NULL;
+}
+
+Test(docker_engine, R4_cancelled)
+{
+    int fd = eventfd(0, EFD_CLOEXEC);
+    pthread_t thread;
+
+    BEGIN(VERSION, { .after = FAKE_HANG });
+    t.call.cancel_fd = fd;
+    cr_assert_eq(pthread_create(&thread, NULL, cancel_soon, &fd), 0);
+    expect_fails(RT_E_CANCELLED, "cancelled");
+    pthread_join(thread, NULL);
+    close(fd);
+}
+
+Test(docker_engine, R4_limits_of_the_call_itself)
+{
+    const struct engine_request limited = { .method = "GET", .path = "/x", .limit_ms = 200 };
+    const struct engine_request quiet = { .method = "GET", .path = "/x", .limit_ms = RT_FOREVER, .quiet_ms = 200 };
+    struct engine_answer answer;
+
+    BEGIN(VERSION, { .status = "200 OK", .body = "{", .length = 100, .after = FAKE_HANG });
+    op_init(&t.op, &t.rt, NULL, "test");
+    cr_expect_eq(engine_call(&t.op, t.engine, &limited, &answer), RT_E_TIMEOUT, "%s", t.op.err->message);
+    cr_expect_eq(engine_call(&t.op, t.engine, &quiet, &answer), RT_E_TIMEOUT, "%s", t.op.err->message);
+    cr_expect_not_null(strstr(t.op.err->message, "silent"), "%s", t.op.err->message);
+}
+
+/* What a call has made is named by its answer: with settle_ms a cancel still waits for it. */
+Test(docker_engine, R4_an_answer_that_settles)
+{
+    const struct engine_request request = { .method = "POST", .path = "/make", .settle_ms = 5000 };
+    struct engine_answer answer;
+
+    BEGIN(VERSION, { .status = "201 Created", .body = "{}" });
+    cr_assert_eq(get("/version-only", NULL), RT_OK, "%s", t.op.err->message);
+    t.call.deadline_ns = 1;
+    op_init(&t.op, &t.rt, &t.call, "test");
+    cr_expect_eq(engine_call(&t.op, t.engine, &request, &answer), RT_OK, "%s", t.op.err->message);
+    cr_expect_eq(answer.http, 201);
+    engine_answer_release(&answer);
+}
+
+/* ---- pulling ---- */
+
+Test(docker_engine, B3_a_pull_that_fails_in_the_middle)
+{
+    BEGIN(VERSION,
+          { .raw = "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"status\":\"Pulling from x\",\"id\":\"1\"}\r\n"
+                   "{\"error\":\"unexpected EOF\"}\r\n",
+            .after = FAKE_CLOSE });
+    op_init(&t.op, &t.rt, NULL, "test");
+    cr_expect_eq(image_pull(&t.op, "x:1"), RT_E_UNAVAILABLE, "%s", t.op.err->message);
+    cr_expect_not_null(strstr(t.op.err->message, "pull x:1: unexpected EOF"), "%s", t.op.err->message);
+}
+
+Test(docker_engine, B3_a_pull_whose_report_is_cut_or_no_json)
+{
+    BEGIN(
+        VERSION,
+        { .raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n24\r\n{\"status\":\"Pull", .after = FAKE_CLOSE },
+        { .status = "200 OK", .body = "{\"status\"" }, { .status = "200 OK", .body = "nonsense\n" });
+    for (int i = 0; i < 3; i++) {
+        op_init(&t.op, &t.rt, NULL, "test");
+        cr_expect_eq(image_pull(&t.op, "x"), RT_E_PROTOCOL, "%d: %s", i, t.op.err->message);
+    }
+}
