@@ -46,8 +46,9 @@ PLUGINS := $(BACKENDS:%=$(LIB)/%.so)
 TEST_PLUGINS := $(patsubst tests/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 SUPPORT_OBJ := $(call obj,tests/support/*.c)
+RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,fixture host main)
 PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent
-TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
+TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/engine $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
 .PHONY: all unit deps demo check bench asan tsan fuzz lint format install clean tests programs
@@ -117,6 +118,7 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 
 $(BUILD)/obj/examples/%.o: CPPFLAGS_ALL += -Ihost
 $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support
+$(BUILD)/obj/tests/engine/%.o: CPPFLAGS_ALL += -Itests/conformance
 
 # Archives, so that a unit test links just what it names.
 $(BUILD)/obj/common.a: $(COMMON_OBJ)
@@ -135,6 +137,12 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIBS)
 	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(UNIT_LIBS) -Wl,--end-group -o $@ -lcriterion -lcjson -lcurl -lfuse3 -ldl
 
 $(BUILD)/tests/conformance: $(call obj,tests/conformance/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
+
+# What only an Engine's containers can have done to them: the same runner.
+$(BUILD)/tests/engine: $(call obj,tests/engine/*.c) $(RUNNER_OBJ) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl

@@ -5,13 +5,16 @@
 #   engine.sh start DIR     starts it, makes the images, prints its address; its log is DIR/log
 #   engine.sh stop DIR      ends it with all its containers, and removes DIR
 #
-# Images: stockade-test:busybox, a static busybox and its links; made without a network.
+# Images, made without a network, all of the name stockade-test:
+#   busybox   busybox, its libraries if it is not the static one, and its links
+#   empty     an empty file
+#   wilful    busybox with an ENTRYPOINT, a USER, VOLUMEs and more that must not count
 set -euo pipefail
 
 action=$1
 dir=$2
 export DOCKER_HOST=${STOCKADE_TEST_DOCKER_HOST:-unix://$dir/docker.sock}
-images=(stockade-test:busybox)
+images=(stockade-test:busybox stockade-test:empty stockade-test:wilful)
 
 reachable() {
     docker version >/dev/null 2>&1
@@ -33,22 +36,34 @@ start_private() {
 }
 
 make_busybox() {
-    local tree=$dir/busybox applet
+    local tree=$dir/busybox applet library
     mkdir -p "$tree"/{bin,sbin,usr/bin,usr/sbin,etc,tmp,root,proc,sys,dev,var}
     cp /bin/busybox "$tree/bin/busybox"
+    for library in $(ldd /bin/busybox 2>/dev/null | grep -o '/[^ ]*' || true); do
+        cp -L --parents "$library" "$tree"
+    done
     for applet in $(/bin/busybox --list); do
         [ "$applet" = busybox ] || ln -sf /bin/busybox "$tree/bin/$applet"
     done
     printf 'root:x:0:0::/root:/bin/sh\n' >"$tree/etc/passwd"
     printf 'root:x:0:\n' >"$tree/etc/group"
     tar -C "$tree" -c . | docker import - stockade-test:busybox >/dev/null
+    tar -C "$tree" -c . | docker import --change 'ENTRYPOINT ["/bin/false"]' --change 'CMD ["mischief"]' \
+        --change 'USER 12345' --change 'VOLUME /data' --change 'VOLUME /tmp' --change 'VOLUME /workspace' \
+        --change 'WORKDIR /nowhere' --change 'ENV EVIL=1' --change 'HEALTHCHECK --interval=1s CMD false' - stockade-test:wilful >/dev/null
     rm -rf "$tree"
+}
+
+make_empty() {
+    : >"$dir/nothing"
+    tar -C "$dir" -c nothing | docker import - stockade-test:empty >/dev/null
 }
 
 start() {
     mkdir -p "$dir"
     [ -n "${STOCKADE_TEST_DOCKER_HOST:-}" ] || start_private
     make_busybox
+    make_empty
     echo "$DOCKER_HOST"
 }
 

@@ -118,7 +118,7 @@ stage() {
 
 # suites [LABEL]: everything that is a test binary, of the staged build.
 suites() {
-    local label=${1:-} unit jobs as_root as_user tests=$STOCKADE_BUILD/tests
+    local label=${1:-} unit jobs as_root as_user on_docker tests=$STOCKADE_BUILD/tests
     local plugin=$STOCKADE_BUILD/lib/stockade/bwrap.so docker=$STOCKADE_BUILD/lib/stockade/docker.so
     jobs=$(nproc)
     as_root=("${root[@]}" env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work" LSAN_OPTIONS="$LSAN_OPTIONS")
@@ -137,11 +137,11 @@ suites() {
     run "${label}conformance: bwrap as root, for another user" "${as_root[@]}" "$tests/conformance" --plugin "$plugin" \
         --owner "$(id -u stockade-test)" --jobs "$jobs"
     engine_start || failed=$((failed + 1))
-    run "${label}conformance: docker as root" "${as_root[@]}" "$tests/conformance" --plugin "$docker" \
-        --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}" --jobs "$jobs"
+    on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}" --jobs "$jobs")
+    run "${label}conformance: docker as root" "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
     run "${label}conformance: docker as root, for another user" "${as_root[@]}" "$tests/conformance" \
-        --plugin "$docker" --image stockade-test:busybox \
-        --config "{\"docker_host\":\"$engine\"}" --owner "$(id -u stockade-test)" --jobs "$jobs"
+        "${on_docker[@]}" --owner "$(id -u stockade-test)"
+    run "${label}docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}"
     run "${label}command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
     run "${label}permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs"
     run "${label}conformance: bwrap as an ordinary user" "${as_user[@]}" "$tests/conformance" --plugin "$plugin" \

@@ -1,0 +1,90 @@
+#include "container.h"
+
+#include "command.h"
+#include "fixture.h"
+#include "options.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+
+#define DOCKER_PATH "/usr/bin/docker"
+
+/* DOCKER_HOST=... of the run's config; static storage. */
+static const char *address_env(void)
+{
+    static char text[256];
+    cJSON *config = cJSON_Parse(getenv(OPTION_CONFIG) ? getenv(OPTION_CONFIG) : "{}");
+    const cJSON *host = cJSON_GetObjectItemCaseSensitive(config, "docker_host");
+
+    cr_assert(cJSON_IsString(host), "--config must have docker_host");
+    snprintf(text, sizeof text, "DOCKER_HOST=%s", host->valuestring);
+    cJSON_Delete(config);
+    return text;
+}
+
+char *docker_text(const char *const *args)
+{
+    const char *argv[32] = { DOCKER_PATH }, *env[] = { address_env(), "PATH=/usr/bin:/bin", "HOME=/nonexistent", NULL };
+    struct command_result result;
+    char *text;
+
+    for (size_t i = 1; args[i]; i++) {
+        cr_assert(i < 31);
+        argv[i] = args[i];
+    }
+    HOST_MUST(command_run(&(struct command){ .argv = argv, .env = env }, &result));
+    cr_assert(result.code == 0, "docker %s: %s", args[1], result.err);
+    if (result.out_len && result.out[result.out_len - 1] == '\n')
+        result.out[result.out_len - 1] = '\0';
+    text = strdup(result.out);
+    command_result_release(&result);
+    return text;
+}
+
+char *container_of(const char *sandbox)
+{
+    rt_sandbox_info *info = NULL;
+    char *id;
+
+    ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, sandbox, CALL, &info));
+    id = strdup(info->backend_id);
+    fx.ops->sandbox_info_free(info);
+    return id;
+}
+
+int containers_of(const char *sandbox)
+{
+    char state[4096], filter[128], id[32] = "", label[128];
+    char *text;
+    FILE *file;
+    int n = 0;
+
+    snprintf(state, sizeof state, "%s/docker/state-id", fx.state);
+    file = fopen(state, "re");
+    HOST_MUST(file && fgets(id, sizeof id, file));
+    fclose(file);
+    snprintf(filter, sizeof filter, "label=stockade.state=%s", id);
+    snprintf(label, sizeof label, "label=stockade.sandbox=%s", sandbox);
+    text = docker_text((const char *const[]){ "docker", "ps", "-aq", "--filter", filter, "--filter", label, NULL });
+    for (const char *at = text; *at; n++)
+        at += strcspn(at, "\n") + (at[strcspn(at, "\n")] == '\n');
+    free(text);
+    return n;
+}
+
+char *await_status(const char *sandbox, int status)
+{
+    for (int tries = 0;; tries++) {
+        rt_sandbox_info *info = NULL;
+        char *why = NULL;
+
+        ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, sandbox, CALL, &info));
+        if (info->status == status)
+            why = strdup(info->last_error);
+        cr_assert(why || tries < 200, "status %d: %s", (int)info->status, info->last_error);
+        fx.ops->sandbox_info_free(info);
+        if (why)
+            return why;
+        sleep_ms(100);
+    }
+}

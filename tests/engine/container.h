@@ -1,0 +1,18 @@
+/* The docker command on the Engine under test, for doing to containers what no sandbox's host would. */
+#ifndef STOCKADE_TEST_ENGINE_CONTAINER_H
+#define STOCKADE_TEST_ENGINE_CONTAINER_H
+
+#include <stdbool.h>
+
+/* Runs `docker ...`; its stdout without the last newline, to be freed. Fails the test if it does not exit with 0. */
+char *docker_text(const char *const *args);
+#define DOCKER(...) free(docker_text((const char *const[]){ "docker", __VA_ARGS__, NULL }))
+
+/* The backend id of a running sandbox: its container; to be freed. */
+char *container_of(const char *sandbox);
+/* Containers that this test's sandbox of that id has, also ended ones. */
+int containers_of(const char *sandbox);
+/* Waits until the sandbox is in this state, at most 20 s; the last error, to be freed. */
+char *await_status(const char *sandbox, int status);
+
+#endif

@@ -1,0 +1,227 @@
+/* Containers that end, vanish or freeze behind their host's back (contract L8, R1, R3). */
+#include "container.h"
+#include "fixture.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/wait.h>
+
+struct runner {
+    pthread_t thread;
+    const struct run *run;
+};
+
+static void *runner_run(void *arg)
+{
+    struct runner *me = arg;
+
+    me->run = run_request("box", REQUEST(.shell = "touch up; sleep 1000", .timeout_ms = RT_FOREVER));
+    return NULL;
+}
+
+/* Does that to a running sandbox's container; then it must be an error with that cause, and start again. */
+static void dies(const char *const *deed, int32_t lifetime, const char *cause)
+{
+    const rt_rule rule = WRITE_ALL;
+    rt_sandbox_spec spec = box_spec("box");
+    const char *argv[8] = { "docker" };
+    struct runner runner;
+    char *container, *why;
+    size_t n = 1;
+
+    spec.lifetime = lifetime;
+    spec.rules = &rule;
+    spec.n_rules = 1;
+    box_up_spec(&spec);
+    HOST_MUST(pthread_create(&runner.thread, NULL, runner_run, &runner) == 0);
+    cr_assert(tree_await(fx.codebase, "up", 20000));
+    container = container_of("box");
+    for (; *deed; deed++)
+        argv[n++] = *deed;
+    argv[n] = container;
+    free(docker_text(argv));
+    pthread_join(runner.thread, NULL);
+    EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, runner.run);
+    why = await_status("box", RT_SANDBOX_ERROR);
+    cr_expect(strstr(why, cause), "%s", why);
+    EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, sh("box", "true"));
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_RUN(sh("box", "ls"), 0, "up\n");
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    cr_expect(containers_of("box") == 0);
+    free(container);
+    free(why);
+}
+
+CONFORMANCE_TEST(deaths, L8_killed)
+{
+    dies((const char *const[]){ "kill", NULL }, RT_LIFETIME_HOST, "killed by signal 9");
+}
+
+CONFORMANCE_TEST(deaths, L8_killed_while_persistent)
+{
+    dies((const char *const[]){ "kill", NULL }, RT_LIFETIME_PERSISTENT, "killed by signal 9");
+}
+
+CONFORMANCE_TEST(deaths, L8_stopped)
+{
+    dies((const char *const[]){ "stop", NULL }, RT_LIFETIME_PERSISTENT, "container");
+}
+
+CONFORMANCE_TEST(deaths, L8_removed)
+{
+    dies((const char *const[]){ "rm", "-f", NULL }, RT_LIFETIME_PERSISTENT, "killed by signal");
+}
+
+CONFORMANCE_TEST(deaths, L8_destroyed_after_its_container_is_gone)
+{
+    char *container;
+
+    BOX_UP("box", WRITE_ALL);
+    container = container_of("box");
+    DOCKER("rm", "-f", container);
+    EXPECT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    free(container);
+}
+
+/* Frozen, nothing inside answers: commands keep their time-outs, and stop and destroy do their work. */
+CONFORMANCE_TEST(deaths, L8_paused)
+{
+    const struct run *frozen;
+    char *container;
+
+    BOX_UP("box", WRITE_ALL);
+    container = container_of("box");
+    DOCKER("pause", container);
+    frozen = run_request("box", REQUEST(.shell = "true", .timeout_ms = 500, .grace_ms = 100));
+    cr_expect(frozen->status != RT_OK, "%s", run_describe(frozen));
+    EXPECT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
+    cr_expect(containers_of("box") == 0);
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_RUN(sh("box", "echo again"), 0, "again\n");
+    free(container);
+    container = container_of("box");
+    DOCKER("pause", container);
+    EXPECT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    cr_expect(containers_of("box") == 0);
+    free(container);
+}
+
+CONFORMANCE_TEST(deaths, N3_memory)
+{
+    const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 << 20 };
+    const rt_rule rule = WRITE_ALL;
+    rt_sandbox_spec spec = box_spec("box");
+    const struct run *r;
+
+    spec.limits = &limits;
+    spec.rules = &rule;
+    spec.n_rules = 1;
+    box_up_spec(&spec);
+    r = sh("box", "head -c 100000000 /dev/zero | tail -c 99999999 | wc -c");
+    cr_expect(r->status == RT_OK && strcmp(r->out, "99999999\n") != 0, "%s", run_describe(r));
+    EXPECT_RUN(sh("box", "echo alive"), 0, "alive\n");
+}
+
+/* R1: however the host ends. */
+CONFORMANCE_TEST(deaths, R1_a_host_that_is_killed)
+{
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        fixture_reopen();
+        BOX_UP("mine", WRITE_ALL);
+        kill(getpid(), SIGKILL);
+    }
+    HOST_MUST(pid > 0 && waitpid(pid, NULL, 0) == pid);
+    for (int tries = 0; containers_of("mine") > 0 && tries < 100; tries++)
+        sleep_ms(100);
+    cr_expect(containers_of("mine") == 0);
+    fixture_reopen();
+    cr_expect(box_status("mine") == -1, "the next open has not cleaned");
+}
+
+static char *leave(const char *state, const char *sandbox)
+{
+    char a[128], b[128];
+
+    snprintf(a, sizeof a, "stockade.state=%s", state);
+    snprintf(b, sizeof b, "stockade.sandbox=%s", sandbox);
+    return docker_text((const char *const[]){ "docker", "create", "--label", a, "--label", b, "--network", "none",
+                                              "stockade-test:busybox", "true", NULL });
+}
+
+/* R3: what bears our state directory's name and belongs to no sandbox goes; another's stays. */
+CONFORMANCE_TEST(deaths, R3_containers_that_an_earlier_process_left)
+{
+    char path[4096], id[32] = "", *other, *text;
+    rt_sandbox_spec spec = box_spec("known");
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/docker/state-id", fx.state);
+    file = fopen(path, "re");
+    HOST_MUST(file && fgets(id, sizeof id, file));
+    fclose(file);
+    spec.lifetime = RT_LIFETIME_PERSISTENT;
+    ASSERT_STATUS(RT_OK, fx.ops->create(fx.rt, &spec, CALL, NULL));
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "known", CALL));
+    free(leave(id, "unknown"));
+    free(leave(id, "known"));
+    free(leave(id, "../../etc"));
+    other = leave("another-state", "unknown");
+    fixture_reopen();
+    cr_expect(containers_of("unknown") == 0);
+    cr_expect(containers_of("known") == 1);
+    EXPECT_RUN(run_argv("known", ARGV("echo", "up")), 0, "up\n");
+    text = docker_text((const char *const[]){ "docker", "ps", "-aq", "--no-trunc", "--filter",
+                                              "label=stockade.state=another-state", NULL });
+    cr_expect(strstr(text, other), "%s", text);
+    DOCKER("rm", other);
+    free(other);
+    free(text);
+    text = docker_text(
+        (const char *const[]){ "docker", "ps", "-aq", "--filter", "label=stockade.sandbox=../../etc", NULL });
+    DOCKER("rm", text);
+    free(text);
+}
+
+/* ---- many ---- */
+
+#define MANY 50
+
+static void *many_run(void *arg)
+{
+    rt_sandbox_spec spec = box_spec(arg);
+    rt_exec_result *result = NULL;
+    const rt_exec_request req = { .size = sizeof req, .argv = (const char *const[]){ "echo", arg, NULL } };
+    rt_call call = RT_CALL_INIT;
+    bool ok = fx.ops->create(fx.rt, &spec, &call, NULL) == RT_OK && fx.ops->start(fx.rt, arg, &call) == RT_OK &&
+              fx.ops->exec(fx.rt, arg, &req, &call, &result) == RT_OK &&
+              !strncmp(result->stdout_data, arg, strlen(arg));
+
+    if (result)
+        fx.ops->exec_result_free(result);
+    if (!ok)
+        fprintf(stderr, "%s: %s\n", (char *)arg, call.error.message);
+    return ok ? arg : NULL;
+}
+
+CONFORMANCE_TEST(deaths, A7_fifty_sandboxes_by_fifty_threads)
+{
+    static char ids[MANY][16];
+    pthread_t threads[MANY];
+    int ok = 0;
+
+    for (int i = 0; i < MANY; i++) {
+        snprintf(ids[i], sizeof ids[i], "many-%d", i);
+        HOST_MUST(pthread_create(&threads[i], NULL, many_run, ids[i]) == 0);
+    }
+    for (int i = 0; i < MANY; i++) {
+        void *result;
+
+        pthread_join(threads[i], &result);
+        ok += result != NULL;
+    }
+    cr_expect(ok == MANY, "%d of %d", ok, MANY);
+}

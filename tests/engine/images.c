@@ -1,0 +1,96 @@
+/* Images that are not made for this: they boot all the same, and nothing of theirs runs. */
+#include "container.h"
+#include "fixture.h"
+
+#include <stdio.h>
+
+static void box_up_on(const char *id, const char *image)
+{
+    static const rt_rule rules[] = { { .size = sizeof(rt_rule), .pattern = "**", .permission = RT_PERM_WRITE } };
+    rt_sandbox_spec spec = box_spec(id);
+
+    spec.image = image;
+    spec.rules = rules;
+    spec.n_rules = 1;
+    box_up_spec(&spec);
+}
+
+CONFORMANCE_TEST(images, X1_an_image_without_anything)
+{
+    probe_install();
+    box_up_on("box", "stockade-test:empty");
+    EXPECT_RUN(run_argv("box", ARGV(PROBE, "ops", "mkdir:made")), 0, "mkdir:made ok\n");
+    EXPECT_RUN(sh("box", "true"), 127, "");
+    EXPECT_RUN(run_argv("box", ARGV("sh", "-c", "true")), 127, "");
+}
+
+CONFORMANCE_TEST(images, N2_an_image_with_a_will_of_its_own)
+{
+    char *container, *text;
+
+    box_up_on("box", "stockade-test:wilful");
+    EXPECT_RUN(sh("box", "pwd; id -u; echo \"$EVIL\"; echo x > /tmp/x && cat /tmp/x; touch made && ls"), 0,
+               "/workspace\n0\n\nx\nmade\n");
+    EXPECT_RUN(sh("box", "tr '\\0' ' ' </proc/1/cmdline"), 0, "/run/stockade/agent /run/stockade/boot/socket ");
+    container = container_of("box");
+    sleep_ms(1500); /* its HEALTHCHECK would have failed by then */
+    text = docker_text((const char *const[]){ "docker", "inspect", "--format", "{{.State.Status}} {{.State.Health}}",
+                                              container, NULL });
+    cr_expect(!strcmp(text, "running <nil>"), "%s", text);
+    free(text);
+    free(container);
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    text = docker_text((const char *const[]){ "docker", "volume", "ls", "-q", NULL });
+    cr_expect(!strcmp(text, ""), "volumes are left: %s", text);
+    free(text);
+}
+
+/* What a start cannot find is named, and nothing is left of the attempt (L7). */
+static void start_fails(const char *id, rt_sandbox_spec *spec, const char *names)
+{
+    char *why;
+
+    ASSERT_STATUS(RT_OK, fx.ops->create(fx.rt, spec, CALL, NULL));
+    cr_expect(fx.ops->start(fx.rt, id, CALL) != RT_OK);
+    EXPECT_NAMES(names);
+    why = await_status(id, RT_SANDBOX_ERROR);
+    cr_expect(strstr(why, names), "%s", why);
+    cr_expect(containers_of(id) == 0);
+    free(why);
+}
+
+CONFORMANCE_TEST(images, L7_what_the_engine_does_not_have)
+{
+    rt_sandbox_spec image = box_spec("image"), network = box_spec("network"), runtime = box_spec("runtime");
+
+    fixture_reopen_with("pull", "\"never\"");
+    image.image = "stockade-test:no-such-tag";
+    start_fails("image", &image, "no-such-tag");
+    network.network = "no-such-network";
+    start_fails("network", &network, "no-such-network");
+    runtime.oci_runtime = "no-such-runtime";
+    start_fails("runtime", &runtime, "no-such-runtime");
+}
+
+CONFORMANCE_TEST(images, L7_a_pull_from_nowhere)
+{
+    rt_sandbox_spec spec = box_spec("pulled");
+
+    spec.image = "127.0.0.1:1/stockade/none:1";
+    start_fails("pulled", &spec, "127.0.0.1:1/stockade/none:1");
+}
+
+CONFORMANCE_TEST(images, B1_references_that_smuggle)
+{
+    static const char *const bad[] = { "", "-v", "a b", "x\"y", "a?tag=b", "a&b", "a\n" };
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        rt_sandbox_spec spec = box_spec("box");
+
+        spec.image = bad[i];
+        EXPECT_STATUS(RT_E_INVAL, fx.ops->create(fx.rt, &spec, CALL, NULL));
+        spec.image = NULL;
+        spec.network = "container:abc";
+        EXPECT_STATUS(RT_E_INVAL, fx.ops->create(fx.rt, &spec, CALL, NULL));
+    }
+}
