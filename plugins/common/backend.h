@@ -24,6 +24,7 @@ struct settings {
     int64_t stop_grace_ms;
     int64_t cache_time_ms;
     int64_t max_output_bytes;
+    const char *fuse_mount_base; /* directory of the workspaces' mounts; "" = each in its sandbox's own directory */
 };
 
 /* Who commands run as. */

@@ -39,10 +39,10 @@ static char *join(const char *a, const char *b, const char *c)
 static int32_t paths_make(struct op *op, const char *id, struct paths *ret)
 {
     ret->box = join(op->rt->dir, "/boxes/", id);
-    ret->mnt = ret->box ? join(ret->box, "/mnt", "") : NULL;
+    ret->mnt = runtime_mount_point(op->rt, id);
     ret->boot = ret->box ? join(ret->box, "/boot", "") : NULL;
     ret->agent = join(op->rt->libexec, "/agent", "");
-    return ret->mnt && ret->boot && ret->agent ? RT_OK : op_fail(op, RT_E_NOMEM, 0, "paths");
+    return ret->box && ret->mnt && ret->boot && ret->agent ? RT_OK : op_fail(op, RT_E_NOMEM, 0, "paths");
 }
 
 /* ---- up ---- */
@@ -72,7 +72,7 @@ static int32_t step_directory(struct op *op, struct rise *rise)
 {
     struct record *record = &rise->locked->record;
     int box_fd = rise->locked->box_fd;
-    int err = dir_make(box_fd, "mnt", 0700);
+    int err = dir_make(AT_FDCWD, rise->paths.mnt, 0700);
 
     if (!err)
         err = dir_make(box_fd, "boot", 0755);
@@ -288,6 +288,8 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
         cgroup_destroy(record->cgroup);
     if (!status)
         status = permfs_end(op, &record->permfs, live ? live->permfs_fd : -1, locked->box_fd, paths.mnt);
+    if (!status && op->rt->mount_base)
+        (void)rmdir(paths.mnt);
     live_unref(live);
     paths_release(&paths);
     (void)unlinkat(locked->box_fd, "agent.sock", 0);
@@ -321,18 +323,14 @@ static bool needs_sweep(struct op *op, const char *id)
         runtime_log(op->rt, RT_LOG_WARN, "%s", op->err->message);
         return false;
     }
-    mnt = join(op->rt->dir, "/boxes/", id);
+    mnt = runtime_mount_point(op->rt, id);
     if (record.spec.lifetime == RT_LIFETIME_HOST)
         needs = !proc_is_alive(&record.owner);
     else
         needs = record.status != RT_SANDBOX_RUNNING && record.status != RT_SANDBOX_PAUSED &&
                 (proc_is_alive(&record.init) || proc_is_alive(&record.permfs) || record.cgroup[0]);
-    if (!needs && mnt && record.status != RT_SANDBOX_RUNNING && record.spec.lifetime != RT_LIFETIME_HOST) {
-        char *path = join(mnt, "/mnt", "");
-
-        needs = path && mount_find(path, &minor);
-        free(path);
-    }
+    if (!needs && mnt && record.status != RT_SANDBOX_RUNNING && record.spec.lifetime != RT_LIFETIME_HOST)
+        needs = mount_find(mnt, &minor);
     free(mnt);
     record_release(&record);
     return needs;

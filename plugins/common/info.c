@@ -79,8 +79,8 @@ int32_t info_from_record(struct op *op, const struct record *record, rt_sandbox_
 
     if (!runs)
         mnt = strdup("");
-    else if (asprintf(&mnt, "%s/boxes/%s/mnt", op->rt->dir, record->spec.id) < 0)
-        mnt = NULL;
+    else
+        mnt = runtime_mount_point(op->rt, record->spec.id);
     block = mnt ? malloc(sizeof *block + record->spec.n_labels * (sizeof(rt_label) + sizeof(rt_label *)) +
                          text_size(record, mnt))
                 : NULL;

@@ -21,6 +21,7 @@ static const struct settings settings_common = {
     .stop_grace_ms = 500,
     .cache_time_ms = 1000,
     .max_output_bytes = 16 << 20,
+    .fuse_mount_base = "",
 };
 
 void runtime_log(struct runtime *rt, int32_t level, const char *format, ...)
@@ -34,6 +35,22 @@ void runtime_log(struct runtime *rt, int32_t level, const char *format, ...)
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     rt->log(rt->log_user, level, message);
+}
+
+/* In a common directory the name tells this state directory's sandboxes from another's: FNV-1a of its path. */
+char *runtime_mount_point(struct runtime *rt, const char *id)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    char *path;
+    int n;
+
+    for (const char *at = rt->dir; *at; at++)
+        hash = (hash ^ (unsigned char)*at) * UINT64_C(1099511628211);
+    if (rt->mount_base)
+        n = asprintf(&path, "%s/%016llx-%s", rt->mount_base, (unsigned long long)hash, id);
+    else
+        n = asprintf(&path, "%s/boxes/%s/mnt", rt->dir, id);
+    return n < 0 ? NULL : path;
 }
 
 void runtime_enter(struct runtime *rt)
@@ -113,19 +130,19 @@ static int make_directories(const char *path)
 }
 
 /* Ours, and nobody else may write there: its sockets and records are trusted. */
-static int32_t directory_check(const char *path, rt_error *err)
+static int32_t directory_check(const char *path, const char *what, rt_error *err)
 {
     struct stat st;
 
     if (stat(path, &st) < 0)
-        return error_set(err, error_status(errno), errno, "state directory %s", path);
+        return error_set(err, error_status(errno), errno, "%s %s", what, path);
     if (!S_ISDIR(st.st_mode))
-        return error_set(err, RT_E_IO, ENOTDIR, "state directory %s", path);
+        return error_set(err, RT_E_IO, ENOTDIR, "%s %s", what, path);
     if (st.st_uid != geteuid())
-        return error_set(err, RT_E_PERMISSION, 0, "state directory %s belongs to uid %u, not to %u", path, st.st_uid,
+        return error_set(err, RT_E_PERMISSION, 0, "%s %s belongs to uid %u, not to %u", what, path, st.st_uid,
                          geteuid());
     if (st.st_mode & 022)
-        return error_set(err, RT_E_PERMISSION, 0, "state directory %s can be written by others (mode %03o)", path,
+        return error_set(err, RT_E_PERMISSION, 0, "%s %s can be written by others (mode %03o)", what, path,
                          st.st_mode & 0777);
     return RT_OK;
 }
@@ -144,7 +161,7 @@ static int32_t open_state(struct runtime *rt, const char *state_dir, rt_error *e
     absolute = realpath(state_dir, NULL);
     if (!absolute)
         return error_set(err, error_status(errno), errno, "state directory %s", state_dir);
-    status = directory_check(absolute, err);
+    status = directory_check(absolute, "state directory", err);
     if (status)
         return status;
     if (asprintf(&rt->dir, "%s/%s", absolute, rt->backend->name) < 0) {
@@ -159,6 +176,21 @@ static int32_t open_state(struct runtime *rt, const char *state_dir, rt_error *e
         return error_set(err, error_status(errno), errno, "open %s", rt->dir);
     failed = dir_make(rt->dir_fd, "boxes", 0700);
     return failed ? error_set(err, error_status(-failed), -failed, "make %s/boxes", rt->dir) : RT_OK;
+}
+
+static int32_t open_mount_base(struct runtime *rt, rt_error *err)
+{
+    const char *base = rt->settings->fuse_mount_base;
+    int failed = base[0] ? make_directories(base) : 0;
+
+    if (failed)
+        return error_set(err, error_status(-failed), -failed, "fuse_mount_base: make %s", base);
+    if (!base[0])
+        return RT_OK;
+    rt->mount_base = realpath(base, NULL); /* as mount tables have it */
+    if (!rt->mount_base)
+        return error_set(err, error_status(errno), errno, "fuse_mount_base: %s", base);
+    return directory_check(rt->mount_base, "fuse_mount_base", err);
 }
 
 /* LIB/stockade/x.so has its helpers in LIB/../libexec/stockade. */
@@ -199,6 +231,7 @@ static void runtime_free(struct runtime *rt)
     free(rt->settings);
     free(rt->dir);
     free(rt->libexec);
+    free(rt->mount_base);
     pthread_cond_destroy(&rt->idle);
     pthread_mutex_destroy(&rt->lock);
     free(rt);
@@ -217,6 +250,8 @@ static int32_t open_steps(struct runtime *rt, struct op *op, const rt_open_param
         status = open_config(rt, params->config, op->err);
     if (!status)
         status = open_state(rt, params->state_dir, op->err);
+    if (!status)
+        status = open_mount_base(rt, op->err);
     if (!status)
         status = open_libexec(rt, params->libexec_dir, op->err);
     if (!status && rt->backend->open)

@@ -47,8 +47,9 @@ struct runtime {
     void *own;                 /* the backend's, see its open() */
     char *dir;                 /* state directory's part of this plugin: .../bwrap */
     char *libexec;
-    int dir_fd;     /* of dir */
-    int closing_fd; /* eventfd, readable once close() was called */
+    char *mount_base; /* settings->fuse_mount_base, symlinks resolved; NULL = none */
+    int dir_fd;       /* of dir */
+    int closing_fd;   /* eventfd, readable once close() was called */
     rt_log_fn *log;
     void *log_user;
 
@@ -68,6 +69,8 @@ int32_t runtime_open(const struct backend *backend, const rt_open_params *params
 void runtime_close(rt_runtime *rt);
 void runtime_enter(struct runtime *rt);
 void runtime_leave(struct runtime *rt);
+/* Where a sandbox's workspace is mounted on the host; to be freed, NULL if memory runs out. */
+char *runtime_mount_point(struct runtime *rt, const char *id);
 void runtime_own(struct runtime *rt, const char *id);
 void runtime_disown(struct runtime *rt, const char *id);
 void runtime_log(struct runtime *rt, int32_t level, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -4,6 +4,7 @@
  *
  * address.c  where it is        engine_http.c  one request over a kept connection
  * engine.c   API version, JSON, and what an answer means as an rt_status
+ * curl_cloexec.c   what libcurl leaves open to programs that the host starts
  */
 #ifndef STOCKADE_DOCKER_ENGINE_H
 #define STOCKADE_DOCKER_ENGINE_H
@@ -12,6 +13,7 @@
 #include "op.h"
 
 #include <cjson/cJSON.h>
+#include <curl/curl.h>
 #include <stddef.h>
 
 #define ENGINE_API_MIN    41 /* of 1.x */
@@ -86,6 +88,9 @@ struct http_exchange {
     char *data; /* out: the body where no sink took it, NUL-terminated; to be freed */
     size_t len;
 };
+
+/* Makes what libcurl opened for this handle close-on-exec. */
+void curl_close_on_exec(CURLM *multi);
 
 int32_t http_exchange(struct op *op, struct http_pool *pool, struct http_exchange *exchange);
 

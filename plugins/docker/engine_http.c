@@ -30,7 +30,7 @@ struct http_pool {
     unsigned n_idle;
 };
 
-/* libcurl's own sockets were not close-on-exec before 8.?: the pool makes them. */
+/* Made here to be close-on-exec: libcurl's own are not in every version. */
 static curl_socket_t open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
 {
     (void)arg;
@@ -79,6 +79,8 @@ static struct line *line_new(const struct address *address)
         return NULL;
     line->easy = curl_easy_init();
     line->multi = curl_multi_init();
+    if (line->multi)
+        curl_close_on_exec(line->multi);
     line->headers = curl_slist_append(NULL, "Content-Type: application/json");
     ok = line->headers && curl_slist_append(line->headers, "Expect:") != NULL; /* no waiting for 100 Continue */
     ok = ok && line->easy && line->multi && curl_easy_setopt(line->easy, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&

@@ -81,6 +81,8 @@ static const struct config_key keys[] = {
     KEY(tls, CONFIG_STRING, 0, 0, "\"auto\", \"off\", \"insecure\" or \"verify\"", is_tls),
     KEY(tls_cert_path, CONFIG_STRING, 0, 0, "an absolute path, or nothing", is_absolute_or_empty),
     KEY(default_image, CONFIG_STRING, 0, 0, "an image's name", image_valid),
+    { "fuse_mount_base", CONFIG_STRING, offsetof(struct settings, fuse_mount_base), 0, 0,
+      "an absolute path, or nothing", is_absolute_or_empty },
     KEY(network_mode, CONFIG_STRING, 0, 0, "\"none\", \"host\", \"bridge\" or a network's name", is_name),
     KEY(enable_networking, CONFIG_BOOL, 0, 0, "true or false", NULL),
     KEY(exec_transport, CONFIG_STRING, 0, 0, "\"agent\"", is_exec_transport),
@@ -102,46 +104,48 @@ static const struct config_key keys[] = {
 static const char schema[] =
     "{\"$schema\":\"https://json-schema.org/draft/2020-12/"
     "schema\",\"type\":\"object\",\"additionalProperties\":false,"
-    "\"properties\":{" DURATION("default_timeout", "of execs that name none")
-        DURATION("kill_grace", "between SIGTERM and SIGKILL at a timeout or cancel")
-            DURATION("stop_grace", "between SIGTERM and SIGKILL at a stop") DURATION(
-                "cache_time",
-                "within which changes of the codebase on the host are seen "
-                "inside") "\"max_output_bytes\":{\"type\":\"integer\","
-                          "\"minimum\":1,\"maximum\":1099511627776,"
-                          "\"description\":\"cap of each collected "
-                          "stream\"}," STRING("docker_host", "^((unix|tcp|http|https)://.+)?$",
-                                              "the Engine's address; "
-                                              "DOCKER_HOST or "
-                                              "unix:///var/run/docker.sock if "
-                                              "not given") STRING("tls",
-                                                                  "^(auto|off|"
-                                                                  "insecure|"
-                                                                  "verify)$",
-                                                                  "of tcp: auto "
-                                                                  "is verify "
-                                                                  "where "
-                                                                  "DOCKER_TLS_"
-                                                                  "VERIFY is "
-                                                                  "set, else "
-                                                                  "insecure "
-                                                                  "where there "
-                                                                  "are "
-                                                                  "certificates,"
-                                                                  " else off")
-                              STRING("tls_cert_path", "^(/.*)?$",
-                                     "directory of ca.pem, cert.pem and key.pem; "
-                                     "DOCKER_CERT_PATH if not given") STRING("defau"
-                                                                             "lt_"
-                                                                             "imag"
-                                                                             "e",
-                                                                             "^.+$",
-                                                                             "of "
-                                                                             "sandb"
-                                                                             "oxes "
-                                                                             "that "
-                                                                             "name "
-                                                                             "none")
+    "\"properties\":{" DURATION("default_timeout", "of execs that name none") DURATION(
+        "kill_grace", "between SIGTERM and SIGKILL at a timeout or cancel")
+        DURATION("stop_grace", "between SIGTERM and SIGKILL at a stop") DURATION(
+            "cache_time",
+            "within which changes of the codebase on the host are seen "
+            "inside") "\"max_output_bytes\":{\"type\":\"integer\","
+                      "\"minimum\":1,\"maximum\":1099511627776,"
+                      "\"description\":\"cap of each collected "
+                      "stream\"}," STRING("docker_host", "^((unix|tcp|http|https)://.+)?$",
+                                          "the Engine's address; "
+                                          "DOCKER_HOST or "
+                                          "unix:///var/run/docker.sock if "
+                                          "not given") STRING("tls",
+                                                              "^(auto|off|"
+                                                              "insecure|"
+                                                              "verify)$",
+                                                              "of tcp: auto "
+                                                              "is verify "
+                                                              "where "
+                                                              "DOCKER_TLS_"
+                                                              "VERIFY is "
+                                                              "set, else "
+                                                              "insecure "
+                                                              "where there "
+                                                              "are "
+                                                              "certificates,"
+                                                              " else off")
+                          STRING("tls_cert_path", "^(/.*)?$",
+                                 "directory of ca.pem, cert.pem and key.pem; "
+                                 "DOCKER_CERT_PATH if not given") STRING("defau"
+                                                                         "lt_"
+                                                                         "imag"
+                                                                         "e",
+                                                                         "^.+$",
+                                                                         "of "
+                                                                         "sandb"
+                                                                         "oxes "
+                                                                         "that "
+                                                                         "name "
+                                                                         "none")
+                              STRING("fuse_mount_base", "^(/.*)?$",
+                                     "directory of the workspaces' mounts; the state directory if not given")
                                   STRING("network_mode", "^[A-Za-z0-9_][A-Za-z0-9._-]*$", "of sandboxes that name none")
                                       BOOLEAN("en"
                                               "ab"
@@ -265,7 +269,7 @@ static const char schema[] =
 static const char defaults[] =
     "{\"default_timeout\":\"30s\",\"kill_grace\":\"2s\",\"stop_grace\":\"500ms\",\"cache_time\":\"1s\","
     "\"max_output_bytes\":16777216,\"docker_host\":\"\",\"tls\":\"auto\",\"tls_cert_path\":\"\","
-    "\"default_image\":\"ubuntu:22.04\",\"network_mode\":\"none\",\"enable_networking\":false,"
+    "\"default_image\":\"ubuntu:22.04\",\"fuse_mount_base\":\"\",\"network_mode\":\"none\",\"enable_networking\":false,"
     "\"exec_transport\":\"agent\",\"pull\":\"missing\",\"oci_runtime\":\"\",\"read_only_root\":true,"
     "\"no_new_privileges\":true,\"cap_add\":[],\"seccomp_profile\":\"\",\"pids_limit\":512}";
 

@@ -38,7 +38,7 @@ extern struct fixture fx;
  */
 #define CONFORMANCE_TEST(suite, name, ...)                                                                             \
     static void suite##_##name(void);                                                                                  \
-    Test(suite, name, .init = fixture_begin, .fini = fixture_end, .timeout = 120, ##__VA_ARGS__)                       \
+    Test(suite, name, .init = fixture_begin, .fini = fixture_end, .timeout = 300, ##__VA_ARGS__)                       \
     {                                                                                                                  \
         suite##_##name();                                                                                              \
         fixture_check();                                                                                               \

@@ -9,25 +9,27 @@
 
 #define DOCKER_PATH "/usr/bin/docker"
 
-/* DOCKER_HOST=... of the run's config; static storage. */
-static const char *address_env(void)
+char *docker_host(void)
 {
-    static char text[256];
     cJSON *config = cJSON_Parse(getenv(OPTION_CONFIG) ? getenv(OPTION_CONFIG) : "{}");
     const cJSON *host = cJSON_GetObjectItemCaseSensitive(config, "docker_host");
+    char *copy;
 
     cr_assert(cJSON_IsString(host), "--config must have docker_host");
-    snprintf(text, sizeof text, "DOCKER_HOST=%s", host->valuestring);
+    copy = strdup(host->valuestring);
     cJSON_Delete(config);
-    return text;
+    return copy;
 }
 
 char *docker_text(const char *const *args)
 {
-    const char *argv[32] = { DOCKER_PATH }, *env[] = { address_env(), "PATH=/usr/bin:/bin", "HOME=/nonexistent", NULL };
+    char address[512], *host = docker_host();
+    const char *argv[32] = { DOCKER_PATH }, *env[] = { address, "PATH=/usr/bin:/bin", "HOME=/nonexistent", NULL };
     struct command_result result;
     char *text;
 
+    snprintf(address, sizeof address, "DOCKER_HOST=%s", host);
+    free(host);
     for (size_t i = 1; args[i]; i++) {
         cr_assert(i < 31);
         argv[i] = args[i];

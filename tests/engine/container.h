@@ -8,6 +8,9 @@
 char *docker_text(const char *const *args);
 #define DOCKER(...) free(docker_text((const char *const[]){ "docker", __VA_ARGS__, NULL }))
 
+/* docker_host of the run's config; to be freed. */
+char *docker_host(void);
+
 /* The backend id of a running sandbox: its container; to be freed. */
 char *container_of(const char *sandbox);
 /* Containers that this test's sandbox of that id has, also ended ones. */

@@ -5,9 +5,11 @@
 #include "util.h"
 
 #include <criterion/criterion.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
 #define VERSION_BODY "{\"Version\":\"20.10.24\",\"ApiVersion\":\"1.41\",\"MinAPIVersion\":\"1.12\"}"
 #define VERSION                                                                                                        \
@@ -257,6 +259,32 @@ Test(docker_engine, R4_an_answer_that_settles)
     cr_expect_eq(engine_call(&t.op, t.engine, &request, &answer), RT_OK, "%s", t.op.err->message);
     cr_expect_eq(answer.http, 201);
     engine_answer_release(&answer);
+}
+
+static int inheritable_fds(void)
+{
+    int n = 0;
+
+    for (int fd = 3; fd < 1024; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+
+        n += flags >= 0 && !(flags & FD_CLOEXEC);
+    }
+    return n;
+}
+
+/* A host that starts a program at any moment gives it nothing of ours; and what it would give of its own stays so. */
+Test(docker_engine, A5_connections_are_close_on_exec)
+{
+    int before, pair[2];
+
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    before = inheritable_fds();
+    BEGIN(VERSION, EMPTY);
+    cr_expect_eq(get("/x", NULL), RT_OK, "%s", t.op.err->message);
+    cr_expect_eq(inheritable_fds(), before);
+    close(pair[0]);
+    close(pair[1]);
 }
 
 /* ---- pulling ---- */
