@@ -21,6 +21,7 @@ reachable() {
 }
 
 start_private() {
+    rm -f "$dir/pid" # of one that was killed
     # No network of its own: the machine's firewall and bridges stay as they are.
     dockerd --data-root "$dir/root" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$DOCKER_HOST" \
         --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
@@ -80,7 +81,7 @@ stop_private() {
         done
     fi
     awk -v below="$dir/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | while read -r mount; do
-        umount -l "$mount"
+        umount -l "$mount" 2>/dev/null || true # one that was below another is gone with it
     done
 }
 
