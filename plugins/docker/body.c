@@ -10,7 +10,8 @@
  * docker's tmpfs are noexec if not told otherwise, and builds run what they make there. runc gives it the mode that the
  * image's /tmp has, so that it is the user's own in any case.
  */
-#define TMPFS_OPTIONS "rw,exec,nosuid,nodev,mode=1777,uid=%u,gid=%u"
+#define TMPFS_OPTIONS "rw,exec,nosuid,nodev,mode=1777"
+#define TMPFS_OWNER   ",uid=%u,gid=%u" /* which Podman does not take */
 
 /* What root needs to work on files of any owner, and to become somebody else; nothing that leads out. */
 static const char *const root_caps[] = {
@@ -42,12 +43,14 @@ static bool add_bind(cJSON *mounts, const char *source, const char *target, bool
            cJSON_AddBoolToObject(mount, "ReadOnly", read_only);
 }
 
-static bool add_mounts(cJSON *host, const struct boot *boot)
+static bool add_mounts(cJSON *host, const struct boot *boot, bool is_podman)
 {
     cJSON *mounts = cJSON_AddArrayToObject(host, "Mounts"), *tmpfs = cJSON_AddObjectToObject(host, "Tmpfs");
     char options[100];
 
-    snprintf(options, sizeof options, TMPFS_OPTIONS, boot->identity->uid, boot->identity->gid);
+    snprintf(options, sizeof options, TMPFS_OPTIONS TMPFS_OWNER, boot->identity->uid, boot->identity->gid);
+    if (is_podman)
+        snprintf(options, sizeof options, TMPFS_OPTIONS);
     return mounts && tmpfs && add_bind(mounts, boot->agent, INSIDE_AGENT, true) &&
            add_bind(mounts, boot->boot_dir, INSIDE_BOOT_DIR, true) &&
            add_bind(mounts, boot->workspace_source, boot->spec->workspace, false) &&
@@ -100,15 +103,16 @@ static bool add_limits(cJSON *host, const rt_limits *limits)
     return ok;
 }
 
-static bool add_host(cJSON *body, const struct docker_settings *settings, const struct boot *boot, const char *seccomp)
+static bool add_host(cJSON *body, const struct docker_settings *settings, const struct boot *boot,
+                     const struct container_terms *terms)
 {
     const struct spec *spec = boot->spec;
     cJSON *host = cJSON_AddObjectToObject(body, "HostConfig"),
           *log = host ? cJSON_AddObjectToObject(host, "LogConfig") : NULL;
     const char *runtime = spec->oci_runtime[0] ? spec->oci_runtime : settings->oci_runtime;
 
-    return log && json_add_str(log, "Type", "none") && add_mounts(host, boot) &&
-           add_caps(host, settings, boot->identity) && add_security(host, settings, seccomp) &&
+    return log && json_add_str(log, "Type", "none") && add_mounts(host, boot, terms->is_podman) &&
+           add_caps(host, settings, boot->identity) && add_security(host, settings, terms->seccomp) &&
            add_limits(host, &spec->limits) && json_add_str(host, "NetworkMode", spec->network) &&
            (!runtime[0] || json_add_str(host, "Runtime", runtime)) && json_add_str(host, "IpcMode", "private") &&
            json_add_str(host, "CgroupnsMode", "private") &&
@@ -138,14 +142,14 @@ static bool add_command(cJSON *body, const struct identity *identity)
            json_add_str(body, "WorkingDir", "/") && json_add_str(body, "StopSignal", "SIGTERM");
 }
 
-cJSON *container_body(const struct docker_settings *settings, const struct boot *boot, const char *state_id,
-                      const char *seccomp)
+cJSON *container_body(const struct docker_settings *settings, const struct boot *boot,
+                      const struct container_terms *terms)
 {
     cJSON *body = cJSON_CreateObject();
 
     if (body && json_add_str(body, "Image", boot->spec->image) && json_add_str(body, "Hostname", boot->spec->id) &&
-        add_command(body, boot->identity) && add_labels(body, boot->spec, state_id) &&
-        add_host(body, settings, boot, seccomp))
+        add_command(body, boot->identity) && add_labels(body, boot->spec, terms->state_id) &&
+        add_host(body, settings, boot, terms))
         return body;
     cJSON_Delete(body);
     return NULL;

@@ -12,7 +12,7 @@
 
 #define SETTLE_MS        2000 /* how much longer the answer to a create is awaited after a cancel */
 #define START_LIMIT_MS   120000
-#define END_LIMIT_MS     20000 /* of removing a container; a storage driver may be slow */
+#define END_LIMIT_MS     10000 /* of removing a container; a storage driver may be slow */
 #define DIED_LIMIT_MS    1000
 #define SWEEP_LIMIT_MS   5000
 #define SECCOMP_FILE_MAX ((size_t)1 << 20)
@@ -202,12 +202,16 @@ int32_t docker_boot(struct op *op, struct boot *boot)
     struct docker *docker = docker_of(op);
     cleanup_free char *name = container_name(docker->state_id, boot->spec->id), *seccomp = NULL;
     char id[80] = "";
+    struct container_terms terms = { .state_id = docker->state_id };
     cJSON *body;
     int32_t status = seccomp_text(op, &seccomp);
 
+    if (!status)
+        status = engine_ready(op, docker->engine, &terms.is_podman);
     if (status)
         return status;
-    body = name ? container_body(docker_settings_of(op), boot, docker->state_id, seccomp) : NULL;
+    terms.seccomp = seccomp;
+    body = name ? container_body(docker_settings_of(op), boot, &terms) : NULL;
     if (!body)
         return op_fail(op, RT_E_NOMEM, 0, "describe the container");
     status = container_create(op, body, boot->spec, name, id);

@@ -56,9 +56,16 @@ static inline const struct docker_settings *docker_settings_of(const struct op *
 
 /* body.c */
 
-/* The body of a container's creation; seccomp is the profile's text or NULL. NULL if memory runs out. */
-cJSON *container_body(const struct docker_settings *settings, const struct boot *boot, const char *state_id,
-                      const char *seccomp);
+/* What a container's creation depends on beside settings and specification. */
+struct container_terms {
+    const char *state_id;
+    const char *seccomp; /* the profile's text, or NULL */
+    bool is_podman;
+};
+
+/* The body of a container's creation. NULL if memory runs out. */
+cJSON *container_body(const struct docker_settings *settings, const struct boot *boot,
+                      const struct container_terms *terms);
 /* The container's name, of the state directory's id and the sandbox's; to be freed. */
 char *container_name(const char *state_id, const char *id);
 

@@ -13,7 +13,8 @@
 struct engine {
     struct address address;
     struct http_pool *pool;
-    atomic_int api; /* 1.x spoken; 0 = not yet known. Found out again after the Engine was away */
+    atomic_int api;        /* 1.x spoken; 0 = not yet known. Found out again after the Engine was away */
+    atomic_bool is_podman; /* of use once api is known */
 };
 
 int32_t engine_new(struct address *address, rt_error *err, struct engine **ret)
@@ -28,6 +29,7 @@ int32_t engine_new(struct address *address, rt_error *err, struct engine **ret)
     engine->address = *address;
     *address = (struct address){ 0 };
     atomic_init(&engine->api, 0);
+    atomic_init(&engine->is_podman, false);
     status = http_pool_new(&engine->address, err, &engine->pool);
     if (status)
         engine_free(engine);
@@ -163,6 +165,17 @@ static void copy_member(const cJSON *json, const char *key, char *into, size_t s
     snprintf(into, size, "%s", json_str(json, key, "", &ok));
 }
 
+static bool has_podman(const cJSON *json)
+{
+    const cJSON *item;
+    bool ok = true;
+
+    cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(json, "Components"))
+        if (strstr(json_str(item, "Name", "", &ok), "Podman"))
+            return true;
+    return false;
+}
+
 int32_t engine_version(struct op *op, struct engine *engine, struct engine_version *ret)
 {
     const struct engine_request request = { .method = "GET", .path = "/version", .unversioned = true };
@@ -178,6 +191,7 @@ int32_t engine_version(struct op *op, struct engine *engine, struct engine_versi
         copy_member(answer.json, "MinAPIVersion", min, sizeof min);
         copy_member(answer.json, "Os", ret->os, sizeof ret->os);
         copy_member(answer.json, "Arch", ret->arch, sizeof ret->arch);
+        ret->is_podman = has_podman(answer.json);
         api = engine_negotiate(min, ret->api);
         if (api_minor(ret->api) < 0)
             status = op_fail(op, RT_E_PROTOCOL, 0, "what answers at %s is no Engine", engine->address.text);
@@ -185,28 +199,32 @@ int32_t engine_version(struct op *op, struct engine *engine, struct engine_versi
             status = op_fail(op, RT_E_UNSUPPORTED, 0, "the Engine at %s speaks API %s; 1.%d is the least",
                              engine->address.text, ret->api, ENGINE_API_MIN);
     }
+    atomic_store(&engine->is_podman, ret->is_podman);
     atomic_store(&engine->api, api);
     engine_answer_release(&answer);
+    return status;
+}
+
+int32_t engine_ready(struct op *op, struct engine *engine, bool *ret_is_podman)
+{
+    struct engine_version version;
+    int32_t status = atomic_load(&engine->api) ? RT_OK : engine_version(op, engine, &version);
+
+    *ret_is_podman = atomic_load(&engine->is_podman);
     return status;
 }
 
 int32_t engine_call(struct op *op, struct engine *engine, const struct engine_request *request,
                     struct engine_answer *ret)
 {
+    bool is_podman;
+    int32_t status = request->unversioned ? RT_OK : engine_ready(op, engine, &is_podman);
     int api = atomic_load(&engine->api);
 
     *ret = (struct engine_answer){ 0 };
-    if (!api && !request->unversioned) {
-        struct engine_version version;
-        int32_t status = engine_version(op, engine, &version);
-
-        if (status)
-            return status;
-        api = atomic_load(&engine->api);
-        if (!api) /* lost again meanwhile */
-            api = ENGINE_API_MIN;
-    }
-    return call(op, engine, request, api, ret);
+    if (status)
+        return status;
+    return call(op, engine, request, api ? api : ENGINE_API_MIN, ret); /* 0: lost again meanwhile */
 }
 
 void engine_answer_release(struct engine_answer *answer)

@@ -59,8 +59,12 @@ void engine_answer_release(struct engine_answer *answer);
 /* GET /version, which is also how the API version is found out. */
 struct engine_version {
     char version[32], api[16], os[32], arch[32];
+    bool is_podman; /* the same API, other limits */
 };
 int32_t engine_version(struct op *op, struct engine *engine, struct engine_version *ret);
+
+/* Finds out what it is, unless that is known already. */
+int32_t engine_ready(struct op *op, struct engine *engine, bool *ret_is_podman);
 
 /* Which 1.x to speak with an Engine that offers min to max, as "1.24" and "1.41"; 0 = none that will do. Pure. */
 int engine_negotiate(const char *min, const char *max);

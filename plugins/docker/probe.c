@@ -20,7 +20,7 @@ static void probe_engine(struct op *op, struct probe_list *list)
                        "DOCKER_HOST; its socket must be open to this user");
         return;
     }
-    snprintf(text, sizeof text, "Docker Engine %s", version.version);
+    snprintf(text, sizeof text, "%s %s", version.is_podman ? "Podman" : "Docker Engine", version.version);
     probe_list_version(list, text);
     snprintf(text, sizeof text, "%s at %s, API %s, %s/%s", version.version, engine_name(docker->engine), version.api,
              version.os, version.arch);

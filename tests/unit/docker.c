@@ -142,7 +142,7 @@ static cJSON *body_of(const struct docker_settings *settings, struct spec *spec,
     body = container_body(
         settings,
         &(struct boot){ boot.spec, boot.identity, boot.workspace_source, boot.agent, boot.boot_dir, -1, 0, 0, -1, "" },
-        "state0", seccomp);
+        &(struct container_terms){ .state_id = "state0", .seccomp = seccomp });
     cr_assert_not_null(body);
     return body;
 }
