@@ -31,6 +31,8 @@ enum permfs_msg {
     PERMFS_RULES = 7,
 };
 
-#define PERMFS_LEASE 1u /* end of file on fd 3 means: unmount and exit. Without it the owner may go. */
+#define PERMFS_LEASE          1u /* end of file on fd 3 means: unmount and exit. Without it the owner may go. */
+#define PERMFS_NO_PASSTHROUGH 2u /* all data goes through the daemon, as where the kernel cannot do otherwise */
+#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH)
 
 #endif

@@ -1,5 +1,7 @@
 #include "fs.h"
+#include "backing.h"
 #include "below.h"
+#include "privilege.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +11,11 @@
 
 #define NOBODY 65534 /* what the kernel shows for ids that have no meaning in a user namespace */
 
+struct device *device_of_userdata(void *userdata)
+{
+    return &((struct fs *)userdata)->device;
+}
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     const unsigned want = FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_ASYNC_READ | FUSE_CAP_AUTO_INVAL_DATA |
@@ -16,8 +23,8 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
     const unsigned never = FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_WRITEBACK_CACHE | FUSE_CAP_IOCTL_DIR |
                            FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE;
 
-    (void)userdata;
     conn->want = (conn->want | (conn->capable & want)) & ~never;
+    device_init(device_of_userdata(userdata), conn);
 }
 
 const struct fuse_lowlevel_ops fs_ops = {
@@ -66,6 +73,7 @@ int fs_init(struct fs *fs, const struct settings *settings)
         (void)setrlimit(RLIMIT_NOFILE, &lim);
     }
     fs->settings = settings;
+    fs->device = (struct device){ .passthrough = settings->passthrough && privilege_can_raise(), .fd = -1 };
     /* Half of the fds are for directories, the rest for what the sandbox opens. */
     r = node_table_init(&fs->nodes, settings->root_fd, settings->rules,
                         lim.rlim_cur < 1 << 20 ? (size_t)lim.rlim_cur / 2 : 1 << 19,
@@ -276,6 +284,7 @@ void handle_drop(struct fs *fs, struct handle *handle)
 {
     if (!node_drop_handle(&fs->nodes, handle))
         return;
+    backing_leave(fs, handle);
     close(handle->fd);
     free(handle);
 }

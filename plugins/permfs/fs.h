@@ -8,16 +8,14 @@
 #ifndef STOCKADE_PERMFS_FS_H
 #define STOCKADE_PERMFS_FS_H
 
-#define FUSE_USE_VERSION 312
-
+#include "device.h"
 #include "dirs.h"
 #include "node.h"
 #include "settings.h"
 
-#include <fuse_lowlevel.h>
-
 struct fs {
     const struct settings *settings;
+    struct device device;
     struct node_table nodes;
     /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
     pthread_mutex_t rename_lock;

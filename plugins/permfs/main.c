@@ -80,7 +80,7 @@ static void *serve(void *arg)
     struct daemon *d = arg;
     struct fuse_loop_config *loop = fuse_loop_cfg_create();
 
-    if (loop && privilege_drop_worker() == 0) {
+    if (loop && privilege_drop_worker(d->fs.device.passthrough) == 0) {
         fuse_loop_cfg_set_idle_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_max_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_clone_fd(loop, 0);

@@ -1,7 +1,5 @@
 #include "mount.h"
 
-#include "fs.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -71,7 +69,7 @@ static int check_outside(const struct settings *settings, char why[WHY_MAX])
 
 static int mount_direct(struct mount *m, int device, char why[WHY_MAX])
 {
-    char options[128], path[32];
+    char options[128];
     int err;
 
     snprintf(options, sizeof options, "fd=%d,rootmode=40000,user_id=%u,group_id=%u,allow_other,default_permissions",
@@ -85,11 +83,7 @@ static int mount_direct(struct mount *m, int device, char why[WHY_MAX])
         return fail(why, -err, "mount on %s: %s", m->point, strerror(err));
     }
     m->direct = true;
-    snprintf(path, sizeof path, "/dev/fd/%d", device);
-    if (fuse_session_mount(m->session, path) == 0) /* only tells libfuse of the fd */
-        return 0;
-    mount_stop(m);
-    return fail(why, -EIO, "libfuse does not take the mount's fd: libfuse 3.3 or later is needed");
+    return 0;
 }
 
 /* fusermount3 says on stderr what is wrong: its last line goes to why. Nothing else writes there. */
@@ -162,7 +156,16 @@ static int mounted_dev(const char *point, dev_t *ret)
     return 0;
 }
 
-int mount_start(struct mount *m, const struct settings *settings, void *userdata, char why[WHY_MAX])
+/* Gives the session its device, or tells us of the one that it has. */
+static int attach(struct mount *m, struct fs *fs, int device, char why[WHY_MAX])
+{
+    if (device_attach(&fs->device, m->session, m->direct ? device : fuse_session_fd(m->session)) == 0)
+        return 0;
+    mount_stop(m);
+    return fail(why, -EIO, "libfuse does not take the mount's fd");
+}
+
+int mount_start(struct mount *m, const struct settings *settings, struct fs *fs, char why[WHY_MAX])
 {
     bool direct = geteuid() == 0;
     int device = -1, r = check_outside(settings, why);
@@ -171,11 +174,13 @@ int mount_start(struct mount *m, const struct settings *settings, void *userdata
         r = open_device(&device, why);
     if (r)
         return r;
-    *m = (struct mount){ .point = settings->mount_point, .session = session_new(direct, userdata) };
+    *m = (struct mount){ .point = settings->mount_point, .session = session_new(direct, fs) };
     if (!m->session)
         r = fail(why, -ENOMEM, "libfuse: cannot make a session");
     else
         r = direct ? mount_direct(m, device, why) : mount_by_helper(m, why);
+    if (!r)
+        r = attach(m, fs, device, why);
     if (r || !direct)
         close(device);
     if (!r && mounted_dev(m->point, &m->dev)) {

@@ -2,11 +2,8 @@
 #ifndef STOCKADE_PERMFS_MOUNT_H
 #define STOCKADE_PERMFS_MOUNT_H
 
-#define FUSE_USE_VERSION 312
+#include "fs.h"
 
-#include "settings.h"
-
-#include <fuse_lowlevel.h>
 #include <stdbool.h>
 #include <sys/types.h>
 
@@ -21,7 +18,7 @@ struct mount {
  * Makes the session and mounts it: as root by mount(2), for everybody to use; else by fusermount3, for the own user
  * alone. Returns 0, or -errno with why and nothing mounted. settings must outlive the mount.
  */
-int mount_start(struct mount *m, const struct settings *settings, void *userdata, char why[WHY_MAX]);
+int mount_start(struct mount *m, const struct settings *settings, struct fs *fs, char why[WHY_MAX]);
 void mount_stop(struct mount *m);    /* unmounts, unless something else is mounted there by now */
 void mount_release(struct mount *m); /* frees the session, which no thread serves any more */
 

@@ -34,6 +34,7 @@ struct handle {
     struct node *node; /* pinned by the kernel as long as the handle is open */
     int fd;
     uint32_t refs;
+    enum handle_way { WAY_NONE, WAY_CACHED, WAY_PASSED } way; /* of a file's data (backing.h); constant */
     LIST_ENTRY(handle) link;
 };
 
@@ -62,7 +63,9 @@ struct node {
 
     LIST_ENTRY(node) all; /* of the table, with or without a name; not the root */
     LIST_HEAD(handle_list, handle) handles;
-    struct stamp seen; /* of the content that the kernel may have cached */
+    struct stamp seen;           /* of the content that the kernel may have cached */
+    int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
+    uint32_t n_passed, n_cached; /* handles of either way */
 };
 
 struct node_table {

@@ -54,6 +54,7 @@ void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fs_reply(req, r);
         return;
     }
+    dir->base.way = WAY_NONE;
     dir->next = 0;
     dir->at = dir->len = 0;
     pthread_mutex_init(&dir->lock, NULL);

@@ -1,4 +1,5 @@
 /* Opening files, and their data. */
+#include "backing.h"
 #include "below.h"
 #include "fs.h"
 
@@ -35,11 +36,12 @@ static bool is_for_writing(int flags)
     return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
-/* Hands fd to a new handle in fi. Closes it on failure. */
-static int handle_start(struct fs *fs, struct node *node, int fd, struct fuse_file_info *fi)
+/* Hands fd to a new handle in fi. Closes it on failure. *ret_backing is for the reply. */
+static int handle_start(struct fs *fs, struct node *node, int fd, struct fuse_file_info *fi, int32_t *ret_backing)
 {
     struct handle *handle = malloc(sizeof *handle);
     struct stat st;
+    bool kept, direct;
     int r = handle ? 0 : -ENOMEM;
 
     if (!r && (fi->flags & O_TRUNC) && ftruncate(fd, 0) < 0)
@@ -51,8 +53,11 @@ static int handle_start(struct fs *fs, struct node *node, int fd, struct fuse_fi
         free(handle);
         return r;
     }
-    fi->keep_cache = node_content_kept(&fs->nodes, node, &st);
     fi->noflush = !is_for_writing(fi->flags);
+    *ret_backing = backing_join(fs, node, handle, fd, fi->flags, &direct);
+    fi->direct_io = direct;
+    kept = node_content_kept(&fs->nodes, node, &st);
+    fi->keep_cache = kept && !*ret_backing; /* nothing is cached of what is passed through; the kernel insists */
     node_add_handle(&fs->nodes, node, handle, fd);
     fi->fh = (uint64_t)(uintptr_t)handle;
     return 0;
@@ -62,6 +67,7 @@ void fs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
     struct node *node = fs_node(fs, ino);
+    int32_t backing = 0;
     int fd, r = fs_allow(fs, node, is_for_writing(fi->flags) ? PERM_WRITE : PERM_READ);
 
     if (!r && !S_ISREG(node->kind))
@@ -69,10 +75,10 @@ void fs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!r)
         r = fs_open_node(fs, node, flags_below(fi->flags), &fd);
     if (!r)
-        r = handle_start(fs, node, fd, fi);
+        r = handle_start(fs, node, fd, fi, &backing);
     if (r)
         fs_reply(req, r);
-    else if (fuse_reply_open(req, fi) == -ENOENT)
+    else if (device_reply_open(req, fi, backing) == -ENOENT)
         handle_drop(fs, (struct handle *)(uintptr_t)fi->fh);
 }
 
@@ -116,7 +122,7 @@ static int create_file(struct fs *fs, const struct place *place, mode_t mode, in
 }
 
 static int create_entry(struct fs *fs, const struct place *place, mode_t mode, struct fuse_file_info *fi,
-                        struct fuse_entry_param *ret)
+                        struct fuse_entry_param *ret, int32_t *ret_backing)
 {
     struct stat st;
     int fd = create_file(fs, place, mode, fi->flags, &st), r;
@@ -128,7 +134,7 @@ static int create_entry(struct fs *fs, const struct place *place, mode_t mode, s
         close(fd);
         return r;
     }
-    r = handle_start(fs, fs_node(fs, ret->ino), fd, fi);
+    r = handle_start(fs, fs_node(fs, ret->ino), fd, fi, ret_backing);
     if (r)
         node_forget(&fs->nodes, fs_node(fs, ret->ino), 1);
     else if (fi->flags & O_TRUNC)
@@ -142,17 +148,18 @@ void fs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
     struct node *dir = fs_node(fs, parent);
     struct fuse_entry_param entry;
     struct place place;
+    int32_t backing = 0;
     int r = fs_allow_name(fs, dir, name, false);
 
     if (!r)
         r = place_of_name(&fs->nodes, dir, name, &place);
     if (!r) {
-        r = create_entry(fs, &place, mode, fi, &entry);
+        r = create_entry(fs, &place, mode, fi, &entry, &backing);
         place_release(&fs->nodes, &place);
     }
     if (r) {
         fs_reply(req, r);
-    } else if (fuse_reply_create(req, &entry, fi) == -ENOENT) {
+    } else if (device_reply_create(req, &entry, fi, backing) == -ENOENT) {
         handle_drop(fs, (struct handle *)(uintptr_t)fi->fh);
         node_forget(&fs->nodes, fs_node(fs, entry.ino), 1);
     }

@@ -10,13 +10,19 @@
 
 #define CAP(name) (UINT64_C(1) << (name))
 
-static int caps_set(uint64_t caps)
+/* What root needs to work on a codebase that is root's. */
+#define WORK_CAPS (CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER))
+
+/* Of the calling thread. */
+static int caps_set(uint64_t permitted, uint64_t effective)
 {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct data[2] = { { 0 } };
 
-    for (int i = 0; i < 2; i++)
-        data[i].effective = data[i].permitted = (uint32_t)(caps >> (32 * i));
+    for (int i = 0; i < 2; i++) {
+        data[i].permitted = (uint32_t)(permitted >> (32 * i));
+        data[i].effective = (uint32_t)(effective >> (32 * i));
+    }
     return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
@@ -38,18 +44,40 @@ int privilege_drop(uid_t owner_uid, gid_t owner_gid)
 
     if (geteuid() == 0) {
         if (owner_uid == 0)
-            keep |= CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER);
+            keep |= WORK_CAPS;
         if (prctl(PR_SET_KEEPCAPS, 1) < 0 || setgroups(0, NULL) < 0 || setresgid(owner_gid, owner_gid, owner_gid) < 0 ||
             setresuid(owner_uid, owner_uid, owner_uid) < 0)
             return -errno;
-        r = caps_set(keep & caps_permitted());
+        keep &= caps_permitted();
+        r = caps_set(keep, keep);
         if (r)
             return r;
     }
     return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
 }
 
-int privilege_drop_worker(void)
+int privilege_drop_worker(bool may_raise)
 {
-    return caps_set(caps_permitted() & (CAP(CAP_DAC_OVERRIDE) | CAP(CAP_FOWNER)));
+    uint64_t caps = caps_permitted(), work = caps & WORK_CAPS;
+
+    return caps_set(may_raise ? caps & (WORK_CAPS | CAP(CAP_SYS_ADMIN)) : work, work);
+}
+
+bool privilege_can_raise(void)
+{
+    return caps_permitted() & CAP(CAP_SYS_ADMIN);
+}
+
+int privilege_raise(void)
+{
+    uint64_t caps = caps_permitted();
+
+    return caps & CAP(CAP_SYS_ADMIN) ? caps_set(caps, caps) : -EPERM;
+}
+
+void privilege_lower(void)
+{
+    uint64_t caps = caps_permitted();
+
+    (void)caps_set(caps, caps & WORK_CAPS);
 }

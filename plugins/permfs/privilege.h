@@ -5,6 +5,7 @@
 #ifndef STOCKADE_PERMFS_PRIVILEGE_H
 #define STOCKADE_PERMFS_PRIVILEGE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /*
@@ -14,10 +15,19 @@
  */
 int privilege_drop(uid_t owner_uid, gid_t owner_gid);
 /*
- * For the thread that starts those which work for the sandbox; they inherit it. What is left is nothing, or for a
- * root-owned codebase what root needs to work on it: CAP_DAC_OVERRIDE and CAP_FOWNER, and not CAP_FSETID, so that
- * writing to a setuid file clears the bit. Returns 0 or -errno.
+ * For the thread that starts those which work for the sandbox; they inherit it. What is in effect is nothing, or for
+ * a root-owned codebase what root needs to work on it: CAP_DAC_OVERRIDE and CAP_FOWNER, and not CAP_FSETID, so that
+ * writing to a setuid file clears the bit. With may_raise, CAP_SYS_ADMIN can be put into effect by privilege_raise.
+ * Returns 0 or -errno.
  */
-int privilege_drop_worker(void);
+int privilege_drop_worker(bool may_raise);
+bool privilege_can_raise(void);
+/*
+ * CAP_SYS_ADMIN, for the calling thread, from a worker's privilege_raise to its privilege_lower: for the one ioctl
+ * that takes it (device.c). A thread of its own would not guard it better, for threads share their memory, and would
+ * cost two switches for each file that is opened. privilege_raise returns 0 or -EPERM.
+ */
+int privilege_raise(void);
+void privilege_lower(void);
 
 #endif

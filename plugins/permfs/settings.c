@@ -80,9 +80,10 @@ static int decode_body(struct wire_in *w, struct settings *c, char why[WHY_MAX])
     c->shown_uid = wire_get_u32(w);
     c->shown_gid = wire_get_u32(w);
     c->lease = flags & PERMFS_LEASE;
+    c->passthrough = !(flags & PERMFS_NO_PASSTHROUGH);
     if (!c->sandbox || !c->mount_point)
         return fail(why, -ENOMEM, "out of memory");
-    if (w->failed || (flags & ~PERMFS_LEASE) || c->cache_ms > CACHE_MS_MAX || c->mount_point[0] != '/')
+    if (w->failed || (flags & ~PERMFS_FLAGS) || c->cache_ms > CACHE_MS_MAX || c->mount_point[0] != '/')
         return fail(why, -EPROTO, "malformed configuration");
     r = settings_decode_rules(w, &c->rules, why);
     if (!r && !wire_in_done(w))

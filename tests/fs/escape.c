@@ -40,7 +40,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-TestSuite(escape, .init = setup, .fini = teardown, .timeout = 60);
+FS_SUITES(escape, 60);
 
 static const char *in(const char *dir, const char *name)
 {
@@ -100,7 +100,7 @@ static void race_read(const char *path)
     cr_expect(good > 0, "nothing was ever read");
 }
 
-Test(escape, a_directory_swapped_for_a_symlink)
+FS_TEST(escape, a_directory_swapped_for_a_symlink)
 {
     pid_t pid;
 
@@ -111,7 +111,7 @@ Test(escape, a_directory_swapped_for_a_symlink)
     stop(pid);
 }
 
-Test(escape, a_file_swapped_for_a_symlink)
+FS_TEST(escape, a_file_swapped_for_a_symlink)
 {
     pid_t pid;
 
@@ -122,7 +122,7 @@ Test(escape, a_file_swapped_for_a_symlink)
 }
 
 /* Both sides inside of the workspace: two sandboxes, or two processes of one. */
-Test(escape, swapping_from_within)
+FS_TEST(escape, swapping_from_within)
 {
     pid_t pid;
 
@@ -132,7 +132,7 @@ Test(escape, swapping_from_within)
     stop(pid);
 }
 
-Test(escape, writing_while_a_directory_is_swapped)
+FS_TEST(escape, writing_while_a_directory_is_swapped)
 {
     pid_t pid;
     int made = 0;
@@ -155,7 +155,7 @@ Test(escape, writing_while_a_directory_is_swapped)
     cr_expect(tree_is(out, "f", "SECRET"));
 }
 
-Test(escape, a_directory_that_the_host_moves_away_is_not_followed)
+FS_TEST(escape, a_directory_that_the_host_moves_away_is_not_followed)
 {
     int fd = open(in(h.mnt, "d/sub"), O_PATH | O_DIRECTORY), file;
     struct stat st;
@@ -170,7 +170,7 @@ Test(escape, a_directory_that_the_host_moves_away_is_not_followed)
     close(fd);
 }
 
-Test(escape, dots_and_symlinks_up_lead_nowhere)
+FS_TEST(escape, dots_and_symlinks_up_lead_nowhere)
 {
     char buf[64];
     struct stat root, up;
@@ -182,7 +182,7 @@ Test(escape, dots_and_symlinks_up_lead_nowhere)
     cr_expect(S_ISLNK(up.st_mode) && up.st_dev == root.st_dev);
 }
 
-Test(escape, a_fifo_for_a_file_does_not_hang_the_daemon)
+FS_TEST(escape, a_fifo_for_a_file_does_not_hang_the_daemon)
 {
     int fd = open(in(h.mnt, "plain"), O_PATH);
     char path[64];

@@ -1,6 +1,5 @@
 #include "permfs_harness.h"
 
-#include "permfs_proto.h"
 #include "proc.h"
 #include "tree.h"
 
@@ -24,6 +23,8 @@
 #define ANSWER_MS 10000
 
 extern char **environ;
+
+uint32_t harness_flags;
 
 /* The tests are $(BUILD)/tests/fs, the daemon is $(BUILD)/libexec/stockade/permfs. */
 static void daemon_path(char path[PATH_MAX])
@@ -183,7 +184,7 @@ struct harness_options harness_options(void)
 {
     return (struct harness_options){
         .cache_ms = 1000,
-        .flags = PERMFS_LEASE,
+        .flags = PERMFS_LEASE | harness_flags,
         .owner_uid = geteuid(),
         .shown_uid = geteuid(),
         .owner_gid = getegid(),

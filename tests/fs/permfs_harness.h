@@ -6,6 +6,7 @@
 #define STOCKADE_TEST_PERMFS_HARNESS_H
 
 #include "msg.h"
+#include "permfs_proto.h"
 #include "runtime_api.h"
 #include "wire.h"
 
@@ -38,7 +39,8 @@ struct harness {
     char why[256];
 };
 
-#define HARNESS_BUF 4096
+#define HARNESS_BUF   4096
+#define HARNESS_PLAIN PERMFS_NO_PASSTHROUGH
 
 #define N(a) (sizeof(a) / sizeof *(a))
 
@@ -49,6 +51,32 @@ struct harness {
         cr_expect((call) < 0 && errno == (err), "%s: %s, wanted %s", #call, strerror(errno), strerror(err));           \
     } while (0)
 #define WORKS(call) cr_expect((call) >= 0, "%s: %s", #call, strerror(errno))
+
+/*
+ * Every suite of the filesystem's behaviour comes twice: as fast as this kernel and user can have it, and "_plain",
+ * with each fast path forced off, as where neither can. FS_SUITES takes the names of setup and teardown from the file;
+ * FS_TEST is Criterion's Test for both.
+ */
+extern uint32_t harness_flags; /* PERMFS_* that harness_options adds */
+#define FS_SUITES(suite, seconds)                                                                                      \
+    static void suite##_setup_plain(void)                                                                              \
+    {                                                                                                                  \
+        harness_flags = HARNESS_PLAIN;                                                                                 \
+        setup();                                                                                                       \
+    }                                                                                                                  \
+    TestSuite(suite, .init = setup, .fini = teardown, .timeout = (seconds));                                           \
+    TestSuite(suite##_plain, .init = suite##_setup_plain, .fini = teardown, .timeout = (seconds))
+#define FS_TEST(suite, name)                                                                                           \
+    static void suite##_##name(void);                                                                                  \
+    Test(suite, name)                                                                                                  \
+    {                                                                                                                  \
+        suite##_##name();                                                                                              \
+    }                                                                                                                  \
+    Test(suite##_plain, name)                                                                                          \
+    {                                                                                                                  \
+        suite##_##name();                                                                                              \
+    }                                                                                                                  \
+    static void suite##_##name(void)
 
 struct harness_options harness_options(void);          /* one second, a lease, owned by and shown as this user */
 void harness_skip(struct harness *h, const char *why); /* ends the test; its teardown would not run */

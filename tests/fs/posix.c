@@ -36,7 +36,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-TestSuite(posix, .init = setup, .fini = teardown, .timeout = 60);
+FS_SUITES(posix, 60);
 
 static const char *in_mnt(const char *name)
 {
@@ -55,7 +55,7 @@ static int make(const char *name, int flags)
     return openat(at, name, flags | O_CREAT, 0644);
 }
 
-Test(posix, an_unlinked_file_lives_while_open)
+FS_TEST(posix, an_unlinked_file_lives_while_open)
 {
     char buf[8] = "";
     struct stat st;
@@ -80,7 +80,7 @@ Test(posix, an_unlinked_file_lives_while_open)
     close(fd);
 }
 
-Test(posix, renaming_over_an_open_file_keeps_both)
+FS_TEST(posix, renaming_over_an_open_file_keeps_both)
 {
     char buf[8] = "";
     struct stat st;
@@ -99,7 +99,7 @@ Test(posix, renaming_over_an_open_file_keeps_both)
     close(other);
 }
 
-Test(posix, renameat2_knows_noreplace_and_exchange)
+FS_TEST(posix, renameat2_knows_noreplace_and_exchange)
 {
     cr_assert(tree_put(h.mnt, "a", "1") && tree_put(h.mnt, "d/b", "2"));
     FAILS(EEXIST, syscall(SYS_renameat2, at, "a", at, "d/b", RENAME_NOREPLACE));
@@ -113,7 +113,7 @@ Test(posix, renameat2_knows_noreplace_and_exchange)
     FAILS(EINVAL, renameat(at, "a", at, "a/x"));
 }
 
-Test(posix, mappings_write_and_read)
+FS_TEST(posix, mappings_write_and_read)
 {
     char *map;
     int fd = make("m", O_RDWR);
@@ -132,7 +132,7 @@ Test(posix, mappings_write_and_read)
     free(map);
 }
 
-Test(posix, appending_is_appending)
+FS_TEST(posix, appending_is_appending)
 {
     int a = make("log", O_WRONLY | O_APPEND), b = openat(at, "log", O_WRONLY | O_APPEND);
 
@@ -148,7 +148,7 @@ Test(posix, appending_is_appending)
     close(b);
 }
 
-Test(posix, appending_goes_behind_what_the_host_appended)
+FS_TEST(posix, appending_goes_behind_what_the_host_appended)
 {
     int fd = make("log", O_WRONLY | O_APPEND), host;
 
@@ -161,7 +161,7 @@ Test(posix, appending_goes_behind_what_the_host_appended)
     close(fd);
 }
 
-Test(posix, holes_allocation_and_copying)
+FS_TEST(posix, holes_allocation_and_copying)
 {
     int fd = make("sparse", O_RDWR), copy = make("copy", O_RDWR);
     struct stat st;
@@ -186,7 +186,7 @@ Test(posix, holes_allocation_and_copying)
     close(fd);
 }
 
-Test(posix, truncation_by_open_path_and_fd)
+FS_TEST(posix, truncation_by_open_path_and_fd)
 {
     struct stat st;
     int fd;
@@ -206,7 +206,7 @@ Test(posix, truncation_by_open_path_and_fd)
     FAILS(EISDIR, truncate(h.mnt, 5));
 }
 
-Test(posix, locks_hold_within_the_workspace)
+FS_TEST(posix, locks_hold_within_the_workspace)
 {
     int a = make("lock", O_RDWR), b = openat(at, "lock", O_RDWR);
     struct flock lock = { .l_type = F_WRLCK };
@@ -224,7 +224,7 @@ Test(posix, locks_hold_within_the_workspace)
     close(b);
 }
 
-Test(posix, refusals_are_clean)
+FS_TEST(posix, refusals_are_clean)
 {
     int fd = openat(at, ".", O_TMPFILE | O_RDWR, 0600);
     char buf[8];
@@ -240,7 +240,7 @@ Test(posix, refusals_are_clean)
     FAILS(EPERM, mknodat(at, "disk", S_IFBLK | 0666, makedev(8, 0)));
 }
 
-Test(posix, fifos_and_sockets_work)
+FS_TEST(posix, fifos_and_sockets_work)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
     int sock = socket(AF_UNIX, SOCK_STREAM, 0), fd, w;
@@ -258,7 +258,7 @@ Test(posix, fifos_and_sockets_work)
     close(sock);
 }
 
-Test(posix, hard_links_are_one_file)
+FS_TEST(posix, hard_links_are_one_file)
 {
     struct stat a, b;
 
@@ -274,7 +274,7 @@ Test(posix, hard_links_are_one_file)
     FAILS(EPERM, linkat(at, ".", at, "d", 0));
 }
 
-Test(posix, symlinks_are_kept_and_never_followed_by_the_daemon)
+FS_TEST(posix, symlinks_are_kept_and_never_followed_by_the_daemon)
 {
     char target[4097], buf[4097];
     struct stat st;
@@ -292,7 +292,7 @@ Test(posix, symlinks_are_kept_and_never_followed_by_the_daemon)
     cr_expect(access("/etc/passwd", F_OK) == 0);
 }
 
-Test(posix, owners_cannot_be_changed)
+FS_TEST(posix, owners_cannot_be_changed)
 {
     struct stat st;
 
@@ -304,7 +304,7 @@ Test(posix, owners_cannot_be_changed)
     FAILS(EPERM, fchownat(at, "f", (uid_t)-1, st.st_gid + 1, 0));
 }
 
-Test(posix, setuid_bits_are_neither_shown_nor_set)
+FS_TEST(posix, setuid_bits_are_neither_shown_nor_set)
 {
     struct stat st;
     int fd = openat(at, "new", O_CREAT | O_WRONLY, 06755);
@@ -329,7 +329,7 @@ Test(posix, setuid_bits_are_neither_shown_nor_set)
     cr_expect((st.st_mode & 07777) == 01777, "the sticky bit is kept");
 }
 
-Test(posix, times_are_set)
+FS_TEST(posix, times_are_set)
 {
     struct timespec ts[2] = { { 1000, 1 }, { 2000, 2 } }, omit[2] = { { 0, UTIME_OMIT }, { 3000, 3 } };
     struct stat st;
@@ -349,7 +349,7 @@ Test(posix, times_are_set)
     cr_expect(st.st_mtim.tv_sec > 1000000);
 }
 
-Test(posix, user_attributes_pass_and_no_others)
+FS_TEST(posix, user_attributes_pass_and_no_others)
 {
     char value[64], names[64];
 
@@ -368,7 +368,7 @@ Test(posix, user_attributes_pass_and_no_others)
     FAILS(geteuid() == 0 ? EOPNOTSUPP : EPERM, setxattr(in_mnt("f"), "trusted.a", "1", 1, 0));
 }
 
-Test(posix, names_are_bytes)
+FS_TEST(posix, names_are_bytes)
 {
     char names[5][256] = { "new\nline", "quote\"'`$(x)", "\xff\xfe\x80", " ", "" };
     struct stat st;
@@ -393,7 +393,7 @@ Test(posix, names_are_bytes)
     FAILS(ENAMETOOLONG, mkdirat(at, longer, 0755));
 }
 
-Test(posix, the_hosts_changes_are_seen_within_the_cache_time)
+FS_TEST(posix, the_hosts_changes_are_seen_within_the_cache_time)
 {
     struct stat st;
 
@@ -407,7 +407,7 @@ Test(posix, the_hosts_changes_are_seen_within_the_cache_time)
     FAILS(ENOENT, fstatat(at, "gone", &st, 0));
 }
 
-Test(posix, an_open_file_sees_what_the_host_appends)
+FS_TEST(posix, an_open_file_sees_what_the_host_appends)
 {
     char buf[16];
     int fd, w;
@@ -433,7 +433,7 @@ static int count_entries(DIR *dir)
     return n;
 }
 
-Test(posix, listings_seek_and_rewind)
+FS_TEST(posix, listings_seek_and_rewind)
 {
     char name[256];
     struct dirent *d;
@@ -471,7 +471,7 @@ Test(posix, listings_seek_and_rewind)
     closedir(dir);
 }
 
-Test(posix, a_removed_directory_answers_while_it_is_open)
+FS_TEST(posix, a_removed_directory_answers_while_it_is_open)
 {
     struct stat st;
     int fd, sub;
@@ -486,7 +486,7 @@ Test(posix, a_removed_directory_answers_while_it_is_open)
     close(fd);
 }
 
-Test(posix, deep_trees_work)
+FS_TEST(posix, deep_trees_work)
 {
     int fd = dup(at), next;
 
@@ -505,7 +505,7 @@ Test(posix, deep_trees_work)
     cr_expect(tree_remove(in_mnt("d")));
 }
 
-Test(posix, statfs_is_the_codebases)
+FS_TEST(posix, statfs_is_the_codebases)
 {
     char cmd[512];
 

@@ -38,7 +38,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-TestSuite(rules, .init = setup, .fini = teardown, .timeout = 60);
+FS_SUITES(rules, 60);
 
 static int list(const char *path, char *names, size_t size)
 {
@@ -84,7 +84,7 @@ static void make_levels(void)
     start(levels, N(levels));
 }
 
-Test(rules, none_does_not_exist)
+FS_TEST(rules, none_does_not_exist)
 {
     char names[256], value[8];
     struct stat st;
@@ -107,7 +107,7 @@ Test(rules, none_does_not_exist)
     cr_expect(tree_is(h.base, "none", "text"));
 }
 
-Test(rules, view_shows_and_does_not_open)
+FS_TEST(rules, view_shows_and_does_not_open)
 {
     char buf[16], path[256];
     struct stat st;
@@ -129,7 +129,7 @@ Test(rules, view_shows_and_does_not_open)
     FAILS(EACCES, open_close("vdir/f", O_RDONLY));
 }
 
-Test(rules, read_reads_and_does_not_change)
+FS_TEST(rules, read_reads_and_does_not_change)
 {
     struct timespec now[2] = { { 0, UTIME_NOW }, { 0, UTIME_NOW } };
     char path[256], value[8];
@@ -173,7 +173,7 @@ static void probe_hidden(const char *what)
     cr_expect(tree_exists(h.base, "write") && tree_exists(h.base, "wdir"), "%s", what);
 }
 
-Test(rules, a_hidden_name_cannot_be_probed)
+FS_TEST(rules, a_hidden_name_cannot_be_probed)
 {
     struct stat st;
 
@@ -189,7 +189,7 @@ Test(rules, a_hidden_name_cannot_be_probed)
 }
 
 /* A name that may be made as one kind, but is there as another and hidden as such. */
-Test(rules, a_hidden_entry_of_another_kind_is_not_told_from_a_denial)
+FS_TEST(rules, a_hidden_entry_of_another_kind_is_not_told_from_a_denial)
 {
     static const struct rule kinds[] = {
         { "x", RT_RULE_DIRECTORY, RT_PERM_NONE, 0 },
@@ -218,7 +218,7 @@ static const struct rule moves[] = {
     { "src/shut", RT_RULE_DIRECTORY, RT_PERM_NONE, 9 },
 };
 
-Test(rules, a_directory_moves_only_where_nothing_below_gains)
+FS_TEST(rules, a_directory_moves_only_where_nothing_below_gains)
 {
     cr_assert(tree_put(h.base, "src/secret", "s") && tree_put(h.base, "deep2/f", "d"));
     cr_assert(tree_put(h.base, "src/deep/a/b/look", "v") && tree_put(h.base, "free/a/x.key", "k"));
@@ -236,7 +236,7 @@ Test(rules, a_directory_moves_only_where_nothing_below_gains)
     cr_expect(tree_is(h.base, "src/deep2/f", "d"));
 }
 
-Test(rules, what_is_below_a_moved_directory_goes_by_its_new_name)
+FS_TEST(rules, what_is_below_a_moved_directory_goes_by_its_new_name)
 {
     static const struct rule down[] = {
         { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
@@ -258,7 +258,7 @@ Test(rules, what_is_below_a_moved_directory_goes_by_its_new_name)
     cr_expect(tree_is(h.base, "cage/box/in/f", "more"));
 }
 
-Test(rules, a_directory_with_hidden_entries_is_not_empty)
+FS_TEST(rules, a_directory_with_hidden_entries_is_not_empty)
 {
     cr_assert(tree_put(h.base, "d/x.key", "k") && tree_mkdir(h.base, "e"));
     start(moves, N(moves));
@@ -267,7 +267,7 @@ Test(rules, a_directory_with_hidden_entries_is_not_empty)
     cr_expect(tree_exists(h.base, "d/x.key"));
 }
 
-Test(rules, a_way_to_something_visible_shows_only_that)
+FS_TEST(rules, a_way_to_something_visible_shows_only_that)
 {
     static const struct rule deep[] = { { "a/b/c/file", RT_RULE_FILE, RT_PERM_READ, 0 } };
     char names[64];
@@ -288,7 +288,7 @@ Test(rules, a_way_to_something_visible_shows_only_that)
     cr_expect(st.st_nlink == 1, "the count of links tells of hidden directories");
 }
 
-Test(rules, no_rules_are_an_empty_workspace)
+FS_TEST(rules, no_rules_are_an_empty_workspace)
 {
     char names[64];
     struct stat st;
@@ -300,7 +300,7 @@ Test(rules, no_rules_are_an_empty_workspace)
     FAILS(EACCES, mkdirat(at, "d", 0755));
 }
 
-Test(rules, new_rules_hold_at_once)
+FS_TEST(rules, new_rules_hold_at_once)
 {
     static const struct rule before[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "b", 2, RT_PERM_NONE, 1 } };
     static const struct rule after[] = { { "**", RT_RULE_GLOB, RT_PERM_READ, 0 }, { "a", 2, RT_PERM_NONE, 1 } };

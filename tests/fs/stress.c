@@ -29,7 +29,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-TestSuite(stress, .init = setup, .fini = teardown, .timeout = 180);
+FS_SUITES(stress, 180);
 
 static unsigned next_random(unsigned *seed)
 {
@@ -154,7 +154,7 @@ static void compare_trees(void)
     free(shown);
 }
 
-Test(stress, many_processes_at_once)
+FS_TEST(stress, many_processes_at_once)
 {
     int at;
 
@@ -182,7 +182,7 @@ static int daemon_fds(void)
     return n;
 }
 
-Test(stress, no_fd_is_left_of_a_removed_tree)
+FS_TEST(stress, no_fd_is_left_of_a_removed_tree)
 {
     char name[64], path[128];
     int before, during;
@@ -230,7 +230,7 @@ static bool have(const char *program)
     return found;
 }
 
-Test(stress, git_works)
+FS_TEST(stress, git_works)
 {
     if (!have("git"))
         harness_skip(&h, "git is not installed");
@@ -242,7 +242,7 @@ Test(stress, git_works)
                " && test -z \"$(git status --porcelain)\" && git stash list && git clone -q . copy && rm -rf copy");
 }
 
-Test(stress, tar_and_rm_work)
+FS_TEST(stress, tar_and_rm_work)
 {
     cr_assert(harness_start_open(&h), "%s", h.why);
     run_script("mkdir src && for i in $(seq 200); do mkdir -p src/$((i % 10)) && echo $i > src/$((i % 10))/$i; done"
@@ -252,7 +252,7 @@ Test(stress, tar_and_rm_work)
                " && test $(ls | wc -l) = 1");
 }
 
-Test(stress, a_build_works)
+FS_TEST(stress, a_build_works)
 {
     if (!have("gcc") || !have("make"))
         harness_skip(&h, "gcc or make is not installed");

@@ -1,0 +1,18 @@
+/*
+ * How a file's data goes: past the daemon, to a backing file (device.h), or through it and the kernel's page cache.
+ * The kernel wants one answer for all that have one node open at a time, and one backing file: the first to open it
+ * decides. Each opening has been checked, and opened below, on its own before it comes here.
+ */
+#ifndef STOCKADE_PERMFS_BACKING_H
+#define STOCKADE_PERMFS_BACKING_H
+
+#include "fs.h"
+
+/*
+ * Decides for a new handle; fd has been opened for it, with `flags` above. Returns the backing id for the reply to the
+ * kernel, or 0. *ret_direct: what is read and written goes through the daemon all the same, and is not cached.
+ */
+int32_t backing_join(struct fs *fs, struct node *node, struct handle *handle, int fd, int flags, bool *ret_direct);
+void backing_leave(struct fs *fs, struct handle *handle); /* when it is closed */
+
+#endif

@@ -1,0 +1,322 @@
+/* Data past the daemon: that it goes so where it can, and that nobody can tell otherwise than by the speed. */
+#include "permfs_harness.h"
+
+#include "proc.h"
+#include "tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct harness h;
+static int at;
+
+static void setup(void)
+{
+    harness_init(&h);
+}
+
+static void teardown(void)
+{
+    close(at);
+    harness_release(&h);
+}
+
+FS_SUITES(passthrough, 60);
+
+static void start(void)
+{
+    cr_assert(harness_start_open(&h), "%s", h.why);
+    at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static bool child_ends(pid_t pid, int ms)
+{
+    for (int64_t end = now_ns() + (int64_t)ms * 1000000; now_ns() < end; sleep_ms(5))
+        if (waitpid(pid, NULL, WNOHANG) == pid)
+            return true;
+    return false;
+}
+
+/* The one way to know from outside: a stopped daemon cannot have answered. */
+FS_TEST(passthrough, reads_need_the_daemon_only_where_it_is_off)
+{
+    bool fast = geteuid() == 0 && !harness_flags;
+    char buf[8];
+    bool answered;
+    pid_t pid;
+    int fd;
+
+    cr_assert(tree_put(h.base, "f", "text"));
+    start();
+    fd = openat(at, "f", O_RDONLY);
+    cr_assert(fd >= 0);
+    kill(h.pid, SIGSTOP);
+    pid = fork();
+    if (pid == 0)
+        _exit(pread(fd, buf, sizeof buf, 0) == 4 ? 0 : 1);
+    answered = child_ends(pid, fast ? 10000 : 300);
+    kill(h.pid, SIGCONT);
+    if (!answered)
+        waitpid(pid, NULL, 0);
+    cr_expect(answered == fast);
+    close(fd);
+}
+
+FS_TEST(passthrough, each_name_of_a_file_has_its_own_rights)
+{
+    static const struct rule rules[] = {
+        { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
+        { "read", RT_RULE_FILE, RT_PERM_READ, 1 },
+        { "view", RT_RULE_FILE, RT_PERM_VIEW, 1 },
+        { "none", RT_RULE_FILE, RT_PERM_NONE, 1 },
+    };
+    const struct harness_options options = harness_options();
+    char path[128], buf[8] = "";
+    int w, r;
+
+    cr_assert(tree_put(h.base, "write", "text"));
+    for (size_t i = 1; i < N(rules); i++) {
+        snprintf(path, sizeof path, "%s/%s", h.base, rules[i].pattern);
+        cr_assert(linkat(AT_FDCWD, strcat(strcpy((char[128]){ 0 }, h.base), "/write"), AT_FDCWD, path, 0) == 0);
+    }
+    cr_assert(harness_start(&h, rules, N(rules), &options), "%s", h.why);
+    at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    w = openat(at, "write", O_RDWR);
+    WORKS(w);
+    r = openat(at, "read", O_RDONLY);
+    WORKS(r);
+    FAILS(EACCES, openat(at, "read", O_RDWR));
+    FAILS(EACCES, openat(at, "read", O_RDONLY | O_TRUNC));
+    FAILS(EACCES, openat(at, "view", O_RDONLY));
+    FAILS(ENOENT, openat(at, "none", O_RDONLY));
+    cr_expect(pwrite(w, "TEXT", 4, 0) == 4);
+    cr_expect(pread(r, buf, 4, 0) == 4 && memcmp(buf, "TEXT", 4) == 0, "one name does not show what another wrote");
+    FAILS(EBADF, pwrite(r, "x", 1, 0));
+    cr_expect(mmap(NULL, 4, PROT_WRITE, MAP_SHARED, r, 0) == MAP_FAILED && errno == EACCES);
+    close(w);
+    close(r);
+    cr_expect(tree_is(h.base, "write", "TEXT"));
+}
+
+FS_TEST(passthrough, what_is_opened_is_what_may_be_done)
+{
+    char buf[8];
+    int r, w;
+
+    cr_assert(tree_put(h.base, "f", "text"));
+    start();
+    r = openat(at, "f", O_RDONLY);
+    w = openat(at, "f", O_WRONLY);
+    FAILS(EBADF, pread(w, buf, 4, 0));
+    FAILS(EBADF, pwrite(r, "x", 1, 0));
+    FAILS(EINVAL, ftruncate(r, 0));
+    close(r);
+    close(w);
+}
+
+/* Each has the file open while the other starts, in either order. */
+FS_TEST(passthrough, appending_beside_others)
+{
+    char buf[16] = "";
+    int r, a;
+
+    cr_assert(tree_put(h.base, "f", "one"));
+    start();
+    for (int append_first = 0; append_first < 2; append_first++) {
+        cr_assert(tree_put(h.base, "f", "one"));
+        a = append_first ? openat(at, "f", O_RDWR | O_APPEND) : -1;
+        r = openat(at, "f", O_RDWR);
+        if (a < 0)
+            a = openat(at, "f", O_RDWR | O_APPEND);
+        WORKS(r);
+        WORKS(a);
+        cr_expect(pwrite(a, "two", 3, 0) == 3);
+        cr_expect(pread(r, buf, sizeof buf, 0) == 6 && memcmp(buf, "onetwo", 6) == 0, "%.6s", buf);
+        cr_expect(pwrite(r, "THREE", 5, 6) == 5);
+        cr_expect(pread(a, buf, sizeof buf, 0) == 11 && memcmp(buf, "onetwoTHREE", 11) == 0, "%.11s", buf);
+        WORKS(fcntl(a, F_SETFL, 0));
+        cr_expect(pwrite(a, "X", 1, 0) == 1);
+        WORKS(fcntl(r, F_SETFL, O_APPEND));
+        cr_expect(pwrite(r, "!", 1, 0) == 1);
+        cr_expect(tree_is(h.base, "f", "XnetwoTHREE!"));
+        close(a);
+        close(r);
+    }
+}
+
+/* dd writes aligned blocks so, and then the rest. */
+FS_TEST(passthrough, direct_is_switched_off_again)
+{
+    static _Alignas(4096) char block[4096];
+    char buf[8] = "";
+    struct stat st;
+    int fd;
+
+    start();
+    fd = openat(at, "f", O_CREAT | O_RDWR | O_DIRECT, 0644);
+    WORKS(fd);
+    memset(block, 'd', 4096);
+    cr_expect(write(fd, block, 4096) == 4096);
+    WORKS(fcntl(fd, F_SETFL, 0));
+    cr_expect(write(fd, "rest", 4) == 4);
+    cr_expect(pread(fd, buf, 5, 4095) == 5 && memcmp(buf, "drest", 5) == 0);
+    WORKS(fstat(fd, &st));
+    cr_expect(st.st_size == 4100);
+    close(fd);
+}
+
+FS_TEST(passthrough, mappings_reads_writes_and_truncation_agree)
+{
+    char buf[8] = "", *map;
+    struct stat st;
+    int a, fd;
+
+    start();
+    fd = openat(at, "f", O_CREAT | O_RDWR, 0644);
+    WORKS(ftruncate(fd, 8192));
+    map = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    cr_assert(map != MAP_FAILED);
+    a = openat(at, "f", O_RDWR | O_APPEND);
+    cr_expect(pwrite(fd, "abc", 3, 0) == 3 && memcmp(map, "abc", 3) == 0);
+    map[1] = 'X';
+    cr_expect(pread(fd, buf, 3, 0) == 3 && memcmp(buf, "aXc", 3) == 0);
+    cr_expect(write(a, "end", 3) == 3);
+    WORKS(fstat(fd, &st));
+    cr_expect(st.st_size == 8195);
+    WORKS(msync(map, 8192, MS_SYNC));
+    cr_expect(pread(a, buf, 3, 0) == 3 && memcmp(buf, "aXc", 3) == 0);
+    WORKS(ftruncate(a, 2));
+    WORKS(fstat(fd, &st));
+    cr_expect(st.st_size == 2);
+    cr_expect(pread(fd, buf, sizeof buf, 0) == 2);
+    cr_expect(map[2] == 0, "what was cut off is still mapped");
+    close(openat(at, "f", O_WRONLY | O_TRUNC));
+    WORKS(fstat(fd, &st));
+    cr_expect(st.st_size == 0 && pread(fd, buf, sizeof buf, 0) == 0);
+    munmap(map, 8192);
+    close(a);
+    close(fd);
+    cr_expect(tree_is(h.base, "f", ""));
+}
+
+FS_TEST(passthrough, a_replaced_file_is_another_one_while_both_are_open)
+{
+    char buf[8] = "", path[128];
+    int old, new;
+
+    cr_assert(tree_put(h.base, "f", "old"));
+    start();
+    old = openat(at, "f", O_RDWR);
+    WORKS(old);
+    cr_assert(tree_put(h.base, "g", "new"));
+    snprintf(path, sizeof path, "%s/f", h.base);
+    cr_assert(rename(strcat(strcpy((char[128]){ 0 }, h.base), "/g"), path) == 0);
+    sleep_ms(1100);
+    new = openat(at, "f", O_RDWR);
+    WORKS(new);
+    cr_expect(pread(new, buf, 3, 0) == 3 && memcmp(buf, "new", 3) == 0);
+    cr_expect(pread(old, buf, 3, 0) == 3 && memcmp(buf, "old", 3) == 0);
+    cr_expect(pwrite(old, "OLD", 3, 0) == 3);
+    cr_expect(tree_is(h.base, "f", "new"));
+    close(old);
+    close(new);
+}
+
+FS_TEST(passthrough, setuid_bits_do_not_survive_a_write)
+{
+    char path[128];
+    struct stat st;
+    int fd;
+
+    cr_assert(tree_put(h.base, "f", "x"));
+    snprintf(path, sizeof path, "%s/f", h.base);
+    cr_assert(chmod(path, 06755) == 0);
+    start();
+    fd = openat(at, "f", O_WRONLY);
+    cr_expect(pwrite(fd, "y", 1, 0) == 1);
+    close(fd);
+    cr_assert(stat(path, &st) == 0);
+    cr_expect((st.st_mode & 06000) == 0, "%o", st.st_mode);
+}
+
+static int open_in_turns(unsigned seed)
+{
+    static const int flags[] = { O_RDONLY, O_RDWR, O_WRONLY | O_APPEND, O_RDWR | O_TRUNC, O_RDONLY };
+    char c;
+    int fd;
+
+    for (int i = 0; i < 3000; i++) {
+        seed = seed * 1103515245u + 12345u;
+        fd = openat(at, "f", flags[(seed >> 16) % N(flags)]);
+        if (fd < 0)
+            return 1;
+        if (pread(fd, &c, 1, 0) < 0 && errno != EBADF)
+            return 2;
+        close(fd);
+    }
+    return 0;
+}
+
+/* The kernel answers EIO where two that have one file open are told different ways. */
+FS_TEST(passthrough, many_open_one_file_in_every_way)
+{
+    int status;
+
+    cr_assert(tree_put(h.base, "f", "text"));
+    start();
+    for (unsigned i = 0; i < 6; i++)
+        if (fork() == 0)
+            _exit(open_in_turns(i * 77 + 1));
+    for (int i = 0; i < 6; i++) {
+        wait(&status);
+        cr_expect(status == 0, "%d", WEXITSTATUS(status));
+    }
+}
+
+FS_TEST(passthrough, the_workers_have_no_capability_in_effect)
+{
+    char path[64], name[64];
+    struct dirent *d;
+    struct stat st;
+    int n = 0, with = 0;
+    DIR *tasks;
+
+    if (geteuid() != 0)
+        harness_skip(&h, "only root has capabilities to give up");
+    struct harness_options options = harness_options();
+    const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
+
+    options.owner_uid = options.owner_gid = 1234;
+    cr_assert(tree_put(h.base, "f", "x") && tree_chown(h.base, 1234, 1234));
+    cr_assert(harness_start(&h, &all, 1, &options), "%s", h.why);
+    at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < 20; i++) {
+        int fd = openat(at, "f", O_RDWR);
+
+        cr_expect(fd >= 0 && fstat(fd, &st) == 0);
+        close(fd);
+    }
+    snprintf(path, sizeof path, "/proc/%d/task", h.pid);
+    tasks = opendir(path);
+    cr_assert(tasks);
+    while ((d = readdir(tasks))) {
+        char *status;
+
+        if (d->d_name[0] == '.')
+            continue;
+        snprintf(name, sizeof name, "task/%.20s/status", d->d_name);
+        status = proc_read(h.pid, name);
+        n++;
+        with += status && !strstr(status, "CapEff:\t0000000000000000");
+        free(status);
+    }
+    closedir(tasks);
+    cr_expect(n >= 3 && with == 1, "%d of %d threads have capabilities in effect; the one that unmounts has", with, n);
+}
