@@ -420,12 +420,13 @@ static bool same_time(struct timespec a, struct timespec b)
 
 bool node_content_kept(struct node_table *t, struct node *node, const struct stat *st)
 {
-    struct stamp now = { st->st_mtim, st->st_ctim, st->st_size, is_settled(st) };
+    struct stamp now = { st->st_mtim, st->st_ctim, st->st_size, 0, is_settled(st) };
     bool kept;
 
     pthread_mutex_lock(&t->lock);
-    kept = node->seen.settled && node->seen.size == now.size && same_time(node->seen.mtime, now.mtime) &&
-           same_time(node->seen.ctime, now.ctime);
+    now.epoch = t->epoch;
+    kept = node->seen.settled && node->seen.epoch == now.epoch && node->seen.size == now.size &&
+           same_time(node->seen.mtime, now.mtime) && same_time(node->seen.ctime, now.ctime);
     node->seen = now;
     pthread_mutex_unlock(&t->lock);
     return kept;

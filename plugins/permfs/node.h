@@ -17,10 +17,14 @@
 #include <sys/stat.h>
 #include <time.h>
 
-/* What tells one content of a file from another; settled: so long after the last change that a next one shows. */
+/*
+ * What tells one content of a file or directory from another; settled: so long after the last change that a next one
+ * shows.
+ */
 struct stamp {
     struct timespec mtime, ctime;
     off_t size;
+    uint64_t epoch; /* of the rules, by which a listing goes */
     bool settled;
 };
 
@@ -63,7 +67,7 @@ struct node {
 
     LIST_ENTRY(node) all; /* of the table, with or without a name; not the root */
     LIST_HEAD(handle_list, handle) handles;
-    struct stamp seen;           /* of the content that the kernel may have cached */
+    struct stamp seen;           /* of the content or listing that the kernel may have cached */
     int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
     uint32_t n_passed, n_cached; /* handles of either way */
 };
@@ -125,7 +129,7 @@ void node_add_handle(struct node_table *t, struct node *node, struct handle *han
 struct handle *node_some_handle(struct node_table *t, struct node *node); /* referenced; NULL if none is open */
 /* Returns true if it was the last reference: the caller closes and frees the handle. */
 bool node_drop_handle(struct node_table *t, struct handle *handle);
-/* Records what was seen at an open. Returns whether the kernel may keep what it has cached of the file. */
+/* Records what was seen at an open. Returns whether the kernel may keep what it has cached of the node. */
 bool node_content_kept(struct node_table *t, struct node *node, const struct stat *st);
 
 #endif

@@ -45,10 +45,15 @@ void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fs *fs = fs_of(req);
     struct node *node = fs_node(fs, ino);
     struct dir_handle *dir = malloc(sizeof *dir);
+    struct stat st;
     int fd, r = dir ? fs_allow(fs, node, PERM_VIEW) : -ENOMEM;
 
     if (!r)
         r = fs_open_node(fs, node, O_RDONLY | O_DIRECTORY, &fd);
+    if (!r && fstat(fd, &st) < 0) {
+        r = -errno;
+        close(fd);
+    }
     if (r) {
         free(dir);
         fs_reply(req, r);
@@ -60,6 +65,8 @@ void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     pthread_mutex_init(&dir->lock, NULL);
     node_add_handle(&fs->nodes, node, &dir->base, fd);
     fi->fh = (uint64_t)(uintptr_t)dir;
+    fi->cache_readdir = fs->settings->cache_ms > 0;
+    fi->keep_cache = node_content_kept(&fs->nodes, node, &st);
     if (fuse_reply_open(req, fi) == -ENOENT)
         handle_drop(fs, &dir->base);
 }
