@@ -17,14 +17,13 @@
  */
 static int32_t register_file(struct fs *fs, int fd, bool for_writing)
 {
-    char room[BELOW_FD_PATH_MAX];
     int32_t id;
 
     if (!for_writing)
         return device_backing_open(&fs->device, fd);
-    fd = open(below_fd_path(fd, room), O_PATH | O_CLOEXEC);
+    fd = below_reopen(fd, O_PATH);
     if (fd < 0)
-        return -1;
+        return fd;
     id = device_backing_open(&fs->device, fd);
     close(fd);
     return id;

@@ -33,6 +33,14 @@ int below_open(int dir, const char *name, int flags, mode_t mode)
     return fd < 0 ? -errno : (int)fd;
 }
 
+int below_reopen(int fd, int flags)
+{
+    char room[BELOW_FD_PATH_MAX];
+    int again = open(below_fd_path(fd, room), flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY));
+
+    return again < 0 ? -errno : again;
+}
+
 int below_stat(int dir, const char *name, struct stat *ret)
 {
     return fstatat(dir, name, ret, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH | AT_NO_AUTOMOUNT) < 0 ? -errno : 0;

@@ -14,9 +14,11 @@
 bool below_name_ok(const char *name);
 /*
  * Opens `name` in the directory `dir`; O_NOFOLLOW, O_NONBLOCK (a fifo must not hang the daemon), O_NOCTTY and
- * O_CLOEXEC are added. "." opens the directory itself. mode matters with O_CREAT alone.
+ * O_CLOEXEC are added. mode matters with O_CREAT alone.
  */
 int below_open(int dir, const char *name, int flags, mode_t mode);
+/* Opens what fd is open of once more; unlike the name ".", that takes no right to search a directory. */
+int below_reopen(int fd, int flags);
 int below_stat(int dir, const char *name, struct stat *ret); /* never follows; "" is the directory itself */
 bool below_same(const struct stat *st, dev_t dev, ino_t ino, mode_t kind);
 /* A path to an open fd, O_PATH or not, for the calls that take neither an fd of that kind nor AT_EMPTY_PATH. */

@@ -70,22 +70,27 @@ void dirs_unpin(struct node_table *t, struct node *dir)
     node_put(t, dir);
 }
 
+static int open_once(int dir, const char *name, int flags, mode_t mode)
+{
+    return *name ? below_open(dir, name, flags, mode) : below_reopen(dir, flags);
+}
+
 static int open_evicting(struct node_table *t, int dir, const char *name, int flags, mode_t mode)
 {
-    int fd = below_open(dir, name, flags, mode);
+    int fd = open_once(dir, name, flags, mode);
 
     for (int i = 0; (fd == -EMFILE || fd == -ENFILE) && i < 4; i++) {
         pthread_mutex_lock(&t->lock);
         evict(t, EVICT_AT_EMFILE);
         pthread_mutex_unlock(&t->lock);
-        fd = below_open(dir, name, flags, mode);
+        fd = open_once(dir, name, flags, mode);
     }
     return fd;
 }
 
 int place_open(struct node_table *t, const struct place *place, int flags, mode_t mode)
 {
-    return open_evicting(t, place->fd, *place->name ? place->name : ".", flags, mode);
+    return open_evicting(t, place->fd, place->name, flags, mode);
 }
 
 static int open_dir(struct node_table *t, int parent_fd, const char *name, const struct node *dir)
