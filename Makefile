@@ -169,7 +169,7 @@ $(BUILD)/tests/stress: $(call obj,tests/stress/*.c) $(BUILD)/libstockade.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
 
-$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(BUILD)/libstockade.a
+$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(WIRE_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl

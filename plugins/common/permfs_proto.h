@@ -33,6 +33,7 @@ enum permfs_msg {
 
 #define PERMFS_LEASE          1u /* end of file on fd 3 means: unmount and exit. Without it the owner may go. */
 #define PERMFS_NO_PASSTHROUGH 2u /* all data goes through the daemon, as where the kernel cannot do otherwise */
-#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH)
+#define PERMFS_NO_WATCH       4u /* what the kernel was told holds for the cache time, as where inotify cannot be had */
+#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH)
 
 #endif

@@ -2,6 +2,7 @@
 #include "backing.h"
 #include "below.h"
 #include "privilege.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,13 +79,16 @@ int fs_init(struct fs *fs, const struct settings *settings)
     r = node_table_init(&fs->nodes, settings->root_fd, settings->rules,
                         lim.rlim_cur < 1 << 20 ? (size_t)lim.rlim_cur / 2 : 1 << 19,
                         (int64_t)settings->cache_ms * 1000000);
-    if (!r)
-        pthread_mutex_init(&fs->rename_lock, NULL);
-    return r;
+    if (r)
+        return r;
+    pthread_mutex_init(&fs->rename_lock, NULL);
+    watch_init(fs);
+    return 0;
 }
 
 void fs_release(struct fs *fs)
 {
+    watch_release(fs);
     node_table_release(&fs->nodes);
     pthread_mutex_destroy(&fs->rename_lock);
 }
@@ -94,15 +98,27 @@ struct node *fs_node(struct fs *fs, fuse_ino_t ino)
     return ino == FUSE_ROOT_ID ? &fs->nodes.root : (struct node *)(uintptr_t)ino;
 }
 
-double fs_timeout(const struct fs *fs)
+fuse_ino_t fs_ino(struct fs *fs, struct node *node)
 {
-    return fs->settings->cache_ms / 1000.0;
+    return node == &fs->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+}
+
+static double seconds(const struct fs *fs, bool watched)
+{
+    return (watched && fs->settings->cache_ms < FS_LONG_MS ? FS_LONG_MS : fs->settings->cache_ms) / 1000.0;
+}
+
+double fs_timeout(const struct fs *fs, struct node *dir)
+{
+    return seconds(fs, atomic_load(&dir->wd) > 0);
 }
 
 /* Names of one inode are several nodes: what changes by one of them must be seen by the others at once. */
-double fs_attr_timeout(const struct fs *fs, const struct stat *st)
+double fs_attr_timeout(const struct fs *fs, const struct stat *st, bool watched)
 {
-    return !S_ISDIR(st->st_mode) && st->st_nlink > 1 ? 0 : fs_timeout(fs);
+    if (!S_ISDIR(st->st_mode) && st->st_nlink > 1)
+        return 0;
+    return seconds(fs, watched && st->st_nlink);
 }
 
 void fs_reply(fuse_req_t req, int r)
@@ -155,8 +171,8 @@ int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *
         .ino = (fuse_ino_t)(uintptr_t)node,
         .generation = node->generation,
         .attr = *st,
-        .attr_timeout = fs_attr_timeout(fs, st),
-        .entry_timeout = fs_timeout(fs),
+        .attr_timeout = fs_attr_timeout(fs, st, atomic_load(&place->dir->wd) > 0 && !S_ISDIR(st->st_mode)),
+        .entry_timeout = fs_timeout(fs, place->dir),
     };
     fs_show(fs, &ret->attr);
     return 0;
@@ -175,6 +191,14 @@ int fs_enter(struct fs *fs, const struct place *place, struct fuse_entry_param *
     if (node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE)
         return -ENOENT;
     return fs_enter_known(fs, place, &st, ret);
+}
+
+void fs_shorten(const struct fs *fs, struct fuse_entry_param *entry)
+{
+    const double most = seconds(fs, false);
+
+    entry->entry_timeout = entry->entry_timeout < most ? entry->entry_timeout : most;
+    entry->attr_timeout = entry->attr_timeout < most ? entry->attr_timeout : most;
 }
 
 void fs_reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *entry)

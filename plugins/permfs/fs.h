@@ -13,9 +13,21 @@
 #include "node.h"
 #include "settings.h"
 
+/* See watch.h. */
+struct watch {
+    struct fuse_session *session;
+    pthread_t thread;
+    bool running; /* constant once there are workers */
+    atomic_bool stop;
+    int wake;             /* eventfd */
+    pthread_mutex_t lock; /* guards late; innermost */
+    struct late *late;
+};
+
 struct fs {
     const struct settings *settings;
     struct device device;
+    struct watch watch;
     struct node_table nodes;
     /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
     pthread_mutex_t rename_lock;
@@ -26,6 +38,9 @@ int fs_init(struct fs *fs, const struct settings *settings);
 void fs_release(struct fs *fs);
 /* Every operation from here on goes by these rules; what the kernel has cached by the old ones is dropped. */
 int fs_set_rules(struct fs *fs, struct fuse_session *session, struct rules *rules);
+/* The kernel drops all that it knows. */
+void fs_forget_all(struct fs *fs, struct fuse_session *session);
+void fs_forget_entry(struct fs *fs, struct fuse_session *session, struct node *node);
 extern const struct fuse_lowlevel_ops fs_ops; /* userdata: struct fs */
 
 /* ---- what operations are made of (fs.c) ---- */
@@ -36,8 +51,10 @@ static inline struct fs *fs_of(fuse_req_t req)
 }
 
 struct node *fs_node(struct fs *fs, fuse_ino_t ino);
-double fs_timeout(const struct fs *fs); /* seconds for which the kernel may keep what it was told */
-void fs_reply(fuse_req_t req, int r);   /* r: 0 or -errno */
+fuse_ino_t fs_ino(struct fs *fs, struct node *node);
+/* Seconds for which the kernel may keep what it was told of a name in the directory, there or not. */
+double fs_timeout(const struct fs *fs, struct node *dir);
+void fs_reply(fuse_req_t req, int r); /* r: 0 or -errno */
 
 /* 0 if the node has at least `want`, -ENOENT if it is not visible, -EACCES otherwise. */
 int fs_allow(struct fs *fs, struct node *node, enum perm want);
@@ -47,7 +64,8 @@ int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir
 int fs_collision(struct fs *fs, const struct place *place);
 /* The attributes as the sandbox sees them (contract W9). */
 void fs_show(const struct fs *fs, struct stat *st);
-double fs_attr_timeout(const struct fs *fs, const struct stat *st);
+/* watched: since before st was taken, by node_is_covered or watch_enter. */
+double fs_attr_timeout(const struct fs *fs, const struct stat *st, bool watched);
 /*
  * Looks up what is at the place, and fills the answer with one kernel reference on it. -ENOENT for what is missing
  * and for what is hidden.
@@ -55,6 +73,8 @@ double fs_attr_timeout(const struct fs *fs, const struct stat *st);
 int fs_enter(struct fs *fs, const struct place *place, struct fuse_entry_param *ret);
 /* The same for an entry whose attributes are known and which is visible. */
 int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *st, struct fuse_entry_param *ret);
+/* For replies that are not checked by watch_told: they hold for the cache time alone. */
+void fs_shorten(const struct fs *fs, struct fuse_entry_param *entry);
 /* Replies with what fs_enter gave, or with the error r. */
 void fs_reply_entry(fuse_req_t req, int r, const struct fuse_entry_param *entry);
 

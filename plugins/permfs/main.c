@@ -7,6 +7,7 @@
 #include "mount.h"
 #include "permfs_proto.h"
 #include "privilege.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -84,7 +85,9 @@ static void *serve(void *arg)
         fuse_loop_cfg_set_idle_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_max_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_clone_fd(loop, 0);
+        watch_start(&d->fs, d->mount.session);
         (void)fuse_session_loop_mt(d->mount.session, loop);
+        watch_stop(&d->fs);
     }
     if (loop)
         fuse_loop_cfg_destroy(loop);

@@ -94,6 +94,7 @@ static void unref(struct node_table *t, struct node *node)
         struct node *parent = node->parent;
 
         hash_remove(t, node);
+        node_unwatch_locked(t, node);
         if (node->fd >= 0) {
             TAILQ_REMOVE(&t->fd_lru, node, fd_lru);
             t->n_fds--;
@@ -108,7 +109,7 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
 {
     struct stat st;
 
-    *t = (struct node_table){ .epoch = 1, .max_fds = max_fds, .fd_trust_ns = fd_trust_ns };
+    *t = (struct node_table){ .epoch = 1, .max_fds = max_fds, .fd_trust_ns = fd_trust_ns, .inotify = -1 };
     if (fstat(root_fd, &st) < 0)
         return -errno;
     t->buckets = calloc(BUCKETS_MIN, sizeof(*t->buckets));
@@ -152,6 +153,8 @@ void node_table_release(struct node_table *t)
         free_node(node);
     }
     close_handles(&t->root);
+    if (t->inotify >= 0)
+        close(t->inotify);
     free(t->buckets);
     free(t->root.name);
     rules_unref(t->rules);
@@ -238,6 +241,56 @@ void node_put(struct node_table *t, struct node *node)
     pthread_mutex_lock(&t->lock);
     unref(t, node);
     pthread_mutex_unlock(&t->lock);
+}
+
+void node_get(struct node_table *t, struct node *node)
+{
+    pthread_mutex_lock(&t->lock);
+    node->refs++;
+    pthread_mutex_unlock(&t->lock);
+}
+
+struct node *node_find(struct node_table *t, struct node *dir, const char *name)
+{
+    struct node *node;
+
+    pthread_mutex_lock(&t->lock);
+    node = find(t, dir, name, strlen(name));
+    if (node)
+        node->refs++;
+    pthread_mutex_unlock(&t->lock);
+    return node;
+}
+
+bool node_is_in(struct node_table *t, struct node *node, const struct node *dir)
+{
+    bool is_in;
+
+    pthread_mutex_lock(&t->lock);
+    is_in = node->parent == dir;
+    pthread_mutex_unlock(&t->lock);
+    return is_in;
+}
+
+int nodes_collect(struct node_table *t, struct nodes *ret)
+{
+    pthread_mutex_lock(&t->lock);
+    ret->n = 0;
+    ret->v = malloc((t->n_nodes + 1) * sizeof(*ret->v));
+    for (size_t i = 0; ret->v && i < t->n_buckets; i++)
+        for (struct node *node = t->buckets[i]; node; node = node->next) {
+            node->refs++;
+            ret->v[ret->n++] = node;
+        }
+    pthread_mutex_unlock(&t->lock);
+    return ret->v ? 0 : -ENOMEM;
+}
+
+void nodes_release(struct node_table *t, struct nodes *nodes)
+{
+    for (size_t i = 0; i < nodes->n; i++)
+        node_put(t, nodes->v[i]);
+    free(nodes->v);
 }
 
 void node_removed(struct node_table *t, struct node *parent, const char *name)

@@ -3,7 +3,8 @@
  * rule state, open files and, for directories, an O_PATH fd that is opened when needed (dirs.h).
  *
  * The table's lock guards every member below that is not constant. It is the innermost lock but for those inside
- * rules.c, and is never held across a system call on the codebase, other than closing an O_PATH fd.
+ * rules.c, and is never held across a system call on the codebase, other than closing an O_PATH fd and watching a
+ * directory that is open.
  */
 #ifndef STOCKADE_PERMFS_NODE_H
 #define STOCKADE_PERMFS_NODE_H
@@ -11,6 +12,7 @@
 #include "rules.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/queue.h>
@@ -65,12 +67,18 @@ struct node {
     int64_t fd_checked_ns; /* CLOCK_MONOTONIC: when fd was last seen to be what parent and name lead to */
     TAILQ_ENTRY(node) fd_lru;
 
+    atomic_int wd;       /* directories: inotify's descriptor (watch.h), 0 = not watched yet, -1 = cannot be */
+    atomic_uint changes; /* raised by each event in the directory */
+    struct node *wd_next;
+
     LIST_ENTRY(node) all; /* of the table, with or without a name; not the root */
     LIST_HEAD(handle_list, handle) handles;
     struct stamp seen;           /* of the content or listing that the kernel may have cached */
     int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
     uint32_t n_passed, n_cached; /* handles of either way */
 };
+
+#define WATCH_BUCKETS 4096
 
 struct node_table {
     pthread_mutex_t lock;
@@ -86,6 +94,10 @@ struct node_table {
     TAILQ_HEAD(fd_lru, node) fd_lru; /* directories with an fd, the latest used first; not the root */
     size_t n_fds, max_fds;
     int64_t fd_trust_ns; /* for how long a directory's fd is taken for what its name leads to */
+
+    int inotify; /* -1 = nothing is watched */
+    size_t n_watches, max_watches;
+    struct node *watched[WATCH_BUCKETS]; /* by descriptor */
 
     struct node root;
 };
@@ -106,6 +118,9 @@ int node_look_up(struct node_table *t, struct node *parent, const char *name, co
 bool node_differs(struct node_table *t, struct node *parent, const char *name, const struct stat *st);
 void node_forget(struct node_table *t, struct node *node, uint64_t lookups);
 void node_put(struct node_table *t, struct node *node);
+void node_get(struct node_table *t, struct node *node);
+struct node *node_find(struct node_table *t, struct node *dir, const char *name); /* referenced, or NULL */
+bool node_is_in(struct node_table *t, struct node *node, const struct node *dir);
 
 /* After unlink and rmdir. */
 void node_removed(struct node_table *t, struct node *parent, const char *name);
@@ -122,6 +137,26 @@ enum perm node_child_perm(struct node_table *t, struct node *dir, const char *na
  */
 struct rules *node_rules(struct node_table *t, struct node *dir, const struct rule_state **ret_state);
 void node_set_rules(struct node_table *t, struct rules *rules); /* takes a reference; later calls see the new ones */
+
+/* ---- watched directories (node_watch.c) ---- */
+
+void node_watches_init(struct node_table *t, int inotify, size_t max);        /* inotify is the table's from then on */
+void node_watch(struct node_table *t, struct node *dir, const char *fd_path); /* once for each directory */
+void node_unwatch_locked(struct node_table *t, struct node *dir);             /* before it is freed; lock held */
+void node_unwatched(struct node_table *t, struct node *dir);                  /* the kernel has dropped its watch */
+size_t nodes_watched_by(struct node_table *t, int wd, struct node **ret, size_t max); /* referenced */
+/* Whether an event would tell of a change of the node's attributes, of which there is one name alone. */
+bool node_is_covered(struct node_table *t, struct node *node);
+
+/* ---- all that have a name ---- */
+
+struct nodes {
+    struct node **v; /* referenced */
+    size_t n;
+};
+
+int nodes_collect(struct node_table *t, struct nodes *ret); /* Returns 0 or -ENOMEM */
+void nodes_release(struct node_table *t, struct nodes *nodes);
 
 /* ---- open files ---- */
 

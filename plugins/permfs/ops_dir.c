@@ -4,6 +4,7 @@
  */
 #include "below.h"
 #include "fs.h"
+#include "watch.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -176,10 +177,13 @@ static int list(struct listing *l, off_t off)
 static void read_dir(fuse_req_t req, size_t size, off_t off, struct fuse_file_info *fi, bool plus)
 {
     struct listing l = { .req = req, .fs = fs_of(req), .dir = dir_of(fi), .plus = plus };
+    struct node *node = l.dir->base.node;
+    uint32_t count = plus ? watch_enter(l.fs, node, l.dir->base.fd) : 0;
     int r;
 
     l.size = size < LIST_SIZE_MAX ? size : LIST_SIZE_MAX;
     l.buf = malloc(l.size + 1);
+    node_get(&l.fs->nodes, node); /* after the reply the kernel may release the handle */
     l.rules = node_rules(&l.fs->nodes, l.dir->base.node, &l.state);
     r = l.buf && l.rules ? 0 : -ENOMEM;
     if (!r) {
@@ -192,6 +196,9 @@ static void read_dir(fuse_req_t req, size_t size, off_t off, struct fuse_file_in
         fs_reply(req, r);
     else
         fuse_reply_buf(req, l.buf, l.used);
+    if (plus)
+        watch_told(l.fs, node, NULL, count);
+    node_put(&l.fs->nodes, node);
     free(l.buf);
 }
 

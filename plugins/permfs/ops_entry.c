@@ -1,6 +1,7 @@
 /* Operations on names: looking up, making and removing entries. */
 #include "below.h"
 #include "fs.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,18 +13,24 @@
 void fs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     struct fs *fs = fs_of(req);
-    struct fuse_entry_param entry = { .entry_timeout = fs_timeout(fs) };
+    struct fuse_entry_param entry = { 0 };
     struct place place;
+    uint32_t count;
     int r = place_of_name(&fs->nodes, fs_node(fs, parent), name, &place);
 
-    if (!r) {
-        r = fs_enter(fs, &place, &entry);
-        place_release(&fs->nodes, &place);
+    if (r) {
+        fs_reply(req, r);
+        return;
     }
+    count = watch_enter(fs, place.dir, place.fd);
+    entry.entry_timeout = fs_timeout(fs, place.dir);
+    r = fs_enter(fs, &place, &entry);
     if (r == -ENOENT && fs->settings->cache_ms) /* the kernel remembers that too; ino is 0 */
         fuse_reply_entry(req, &entry);
     else
         fs_reply_entry(req, r, &entry);
+    watch_told(fs, place.dir, name, count);
+    place_release(&fs->nodes, &place);
 }
 
 void fs_op_forget(fuse_req_t req, fuse_ino_t ino, uint64_t lookups)
@@ -70,6 +77,8 @@ static void make_entry(fuse_req_t req, fuse_ino_t parent, const char *name, bool
             r = fs_enter(fs, &place, &entry);
         place_release(&fs->nodes, &place);
     }
+    if (!r)
+        fs_shorten(fs, &entry);
     fs_reply_entry(req, r, &entry);
 }
 

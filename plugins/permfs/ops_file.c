@@ -157,6 +157,8 @@ void fs_op_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mo
         r = create_entry(fs, &place, mode, fi, &entry, &backing);
         place_release(&fs->nodes, &place);
     }
+    if (!r)
+        fs_shorten(fs, &entry);
     if (r) {
         fs_reply(req, r);
     } else if (device_reply_create(req, &entry, fi, backing) == -ENOENT) {

@@ -56,11 +56,13 @@ int privilege_drop(uid_t owner_uid, gid_t owner_gid)
     return prctl(PR_SET_DUMPABLE, 0) < 0 ? -errno : 0;
 }
 
+/* What workers may have; constant once there are any. */
+static uint64_t worker_caps;
+
 int privilege_drop_worker(bool may_raise)
 {
-    uint64_t caps = caps_permitted(), work = caps & WORK_CAPS;
-
-    return caps_set(may_raise ? caps & (WORK_CAPS | CAP(CAP_SYS_ADMIN)) : work, work);
+    worker_caps = caps_permitted() & (may_raise ? WORK_CAPS | CAP(CAP_SYS_ADMIN) : WORK_CAPS);
+    return caps_set(worker_caps, worker_caps & WORK_CAPS);
 }
 
 bool privilege_can_raise(void)
@@ -70,14 +72,10 @@ bool privilege_can_raise(void)
 
 int privilege_raise(void)
 {
-    uint64_t caps = caps_permitted();
-
-    return caps & CAP(CAP_SYS_ADMIN) ? caps_set(caps, caps) : -EPERM;
+    return worker_caps & CAP(CAP_SYS_ADMIN) ? caps_set(worker_caps, worker_caps) : -EPERM;
 }
 
 void privilege_lower(void)
 {
-    uint64_t caps = caps_permitted();
-
-    (void)caps_set(caps, caps & WORK_CAPS);
+    (void)caps_set(worker_caps, worker_caps & WORK_CAPS);
 }

@@ -80,6 +80,7 @@ static int decode_body(struct wire_in *w, struct settings *c, char why[WHY_MAX])
     c->shown_uid = wire_get_u32(w);
     c->shown_gid = wire_get_u32(w);
     c->lease = flags & PERMFS_LEASE;
+    c->watch = !(flags & PERMFS_NO_WATCH);
     c->passthrough = !(flags & PERMFS_NO_PASSTHROUGH);
     if (!c->sandbox || !c->mount_point)
         return fail(why, -ENOMEM, "out of memory");

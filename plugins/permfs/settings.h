@@ -15,6 +15,7 @@ struct settings {
     char *sandbox;
     char *mount_point; /* absolute */
     bool lease;
+    bool watch;       /* for the host's changes */
     bool passthrough; /* wanted, where it can be had */
     uint32_t cache_ms;
     uid_t owner_uid, shown_uid;

@@ -25,6 +25,8 @@ int bench_write(const char *file);
 
 double bench_now_ms(void);
 
+void bench_fs(void); /* the workspace filesystem (fs.c); takes root */
+
 /* Ends the program with a message if an op failed. */
 void bench_check(int32_t status, const rt_call *call);
 

@@ -194,6 +194,7 @@ int main(int argc, char **argv)
                                .warm_up = 5,
                                .rounds = 50 });
     stockade_close(host.sb);
+    bench_fs();
     failed = bench_write(argv[1]);
     (void)spawn_and_wait((const char *const[]){ "/bin/rm", "-rf", host.codebase, state, NULL }, NULL);
     return failed;

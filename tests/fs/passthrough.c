@@ -58,6 +58,7 @@ FS_TEST(passthrough, reads_need_the_daemon_only_where_it_is_off)
     fd = openat(at, "f", O_RDONLY);
     cr_assert(fd >= 0);
     kill(h.pid, SIGSTOP);
+    waitpid(h.pid, NULL, WUNTRACED); /* until every thread has stopped */
     pid = fork();
     if (pid == 0)
         _exit(pread(fd, buf, sizeof buf, 0) == 4 ? 0 : 1);

@@ -40,7 +40,7 @@ struct harness {
 };
 
 #define HARNESS_BUF   4096
-#define HARNESS_PLAIN PERMFS_NO_PASSTHROUGH
+#define HARNESS_PLAIN (PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH)
 
 #define N(a) (sizeof(a) / sizeof *(a))
 

@@ -1,0 +1,312 @@
+#include "watch.h"
+
+#include "below.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Events are taken in batches: equal ones that follow each other are one then, and writing does not wake us each time.
+ */
+#define BATCH_MS 5
+
+/* Others of the user's programs watch too. */
+#define SHARE_OF_WATCHES 8
+#define WATCHES_MAX      65536
+
+#define EVENTS_SIZE ((size_t)64 << 10)
+#define SAME_MAX    8 /* nodes of one directory: the host may have mounted or moved it about */
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
+
+/* An entry of which the kernel was told something that had changed already. */
+struct late {
+    struct late *next;
+    struct node *dir; /* counted */
+    char name[];      /* "" for all in it */
+};
+
+/* ---- what is watched ---- */
+
+/* Whether all changes of that filesystem are made by this kernel, under the inode that we watch. */
+static bool is_local(int root_fd)
+{
+    struct statfs st;
+
+    if (fstatfs(root_fd, &st) < 0)
+        return false;
+    switch ((unsigned long)st.f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static size_t watches_share(void)
+{
+    FILE *file = fopen("/proc/sys/fs/inotify/max_user_watches", "re");
+    size_t most = 0;
+
+    if (file && fscanf(file, "%zu", &most) != 1)
+        most = 0;
+    if (file)
+        fclose(file);
+    most /= SHARE_OF_WATCHES;
+    return most < WATCHES_MAX ? most : WATCHES_MAX;
+}
+
+void watch_init(struct fs *fs)
+{
+    struct watch *w = &fs->watch;
+
+    *w = (struct watch){ .wake = -1 };
+    pthread_mutex_init(&w->lock, NULL);
+    if (!fs->settings->watch || !fs->settings->cache_ms || !is_local(fs->settings->root_fd))
+        return;
+    w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->wake >= 0)
+        node_watches_init(&fs->nodes, inotify_init1(IN_CLOEXEC | IN_NONBLOCK), watches_share());
+}
+
+void watch_release(struct fs *fs)
+{
+    struct watch *w = &fs->watch;
+
+    for (struct late *l = w->late, *next; l; l = next) {
+        next = l->next;
+        free(l);
+    }
+    if (w->wake >= 0)
+        close(w->wake);
+    pthread_mutex_destroy(&w->lock);
+}
+
+uint32_t watch_enter(struct fs *fs, struct node *dir, int fd)
+{
+    char room[BELOW_FD_PATH_MAX];
+
+    if (atomic_load_explicit(&dir->wd, memory_order_acquire) == 0 && fs->watch.running)
+        node_watch(&fs->nodes, dir, below_fd_path(fd, room));
+    return atomic_load(&dir->changes);
+}
+
+void watch_told(struct fs *fs, struct node *dir, const char *name, uint32_t count)
+{
+    struct watch *w = &fs->watch;
+    size_t len = name ? strlen(name) + 1 : 1;
+    struct late *late;
+
+    if (atomic_load(&dir->changes) == count)
+        return;
+    late = malloc(sizeof *late + len);
+    if (!late)
+        return; /* it expires */
+    memcpy(late->name, name ? name : "", len);
+    late->dir = dir;
+    node_get(&fs->nodes, dir);
+    pthread_mutex_lock(&w->lock);
+    late->next = w->late;
+    w->late = late;
+    pthread_mutex_unlock(&w->lock);
+    (void)eventfd_write(w->wake, 1);
+}
+
+/* ---- what is taken back ---- */
+
+static void forget_attr(struct fs *fs, struct node *node)
+{
+    (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, node), -1, 0);
+}
+
+static void forget_entry(struct fs *fs, struct node *dir, const char *name)
+{
+    (void)fuse_lowlevel_notify_inval_entry(fs->watch.session, fs_ino(fs, dir), name, strlen(name));
+}
+
+static void forget_children(struct fs *fs, struct node *dir)
+{
+    struct nodes known;
+
+    forget_attr(fs, dir);
+    if (nodes_collect(&fs->nodes, &known))
+        return;
+    for (size_t i = 0; i < known.n; i++)
+        if (node_is_in(&fs->nodes, known.v[i], dir))
+            fs_forget_entry(fs, fs->watch.session, known.v[i]);
+    nodes_release(&fs->nodes, &known);
+}
+
+/* Names that are hidden whatever they are: that they come and go is not for the sandbox to notice. */
+static bool is_hidden(struct fs *fs, struct node *dir, const char *name)
+{
+    return node_child_perm(&fs->nodes, dir, name, false) == PERM_NONE &&
+           node_child_perm(&fs->nodes, dir, name, true) == PERM_NONE;
+}
+
+/* Whether the table and the codebase agree on what is under the name: then the sandbox's own doing made the event. */
+static bool is_known(struct fs *fs, struct node *dir, const char *name, struct node *child)
+{
+    struct place place;
+    struct stat st;
+    int r = place_of_name(&fs->nodes, dir, name, &place);
+
+    if (r)
+        return false;
+    r = below_stat(place.fd, name, &st);
+    place_release(&fs->nodes, &place);
+    if (r || !child)
+        return r == -ENOENT && !child;
+    return below_same(&st, child->dev, child->ino, child->kind);
+}
+
+static void on_name(struct fs *fs, struct node *dir, const struct inotify_event *e)
+{
+    struct node *child;
+
+    if (is_hidden(fs, dir, e->name))
+        return;
+    child = node_find(&fs->nodes, dir, e->name);
+    if (e->mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)) {
+        if (!is_known(fs, dir, e->name, child))
+            forget_entry(fs, dir, e->name);
+        forget_attr(fs, dir);
+    }
+    if (child) {
+        forget_attr(fs, child);
+        node_put(&fs->nodes, child);
+    }
+}
+
+/* Whether the directory is where the table has it. */
+static bool is_in_place(struct fs *fs, struct node *dir)
+{
+    struct stat st;
+
+    return fs_stat(fs, dir, &st) == 0;
+}
+
+static void on_self(struct fs *fs, struct node *dir, uint32_t mask)
+{
+    if (mask & IN_IGNORED) {
+        node_unwatched(&fs->nodes, dir);
+        forget_children(fs, dir);
+    } else if ((mask & IN_MOVE_SELF) && !is_in_place(fs, dir)) {
+        fs_forget_all(fs, fs->watch.session);
+    } else {
+        forget_attr(fs, dir);
+    }
+}
+
+static void on_event(struct fs *fs, const struct inotify_event *e)
+{
+    struct node *dirs[SAME_MAX];
+    size_t n;
+
+    if (e->mask & IN_Q_OVERFLOW) {
+        fs_forget_all(fs, fs->watch.session);
+        return;
+    }
+    n = nodes_watched_by(&fs->nodes, e->wd, dirs, SAME_MAX);
+    for (size_t i = 0; i < n; i++) {
+        atomic_fetch_add(&dirs[i]->changes, 1); /* before the notice: see watch_told */
+        if (e->len)
+            on_name(fs, dirs[i], e);
+        else
+            on_self(fs, dirs[i], e->mask);
+        node_put(&fs->nodes, dirs[i]);
+    }
+}
+
+/* ---- the thread ---- */
+
+static bool is_again(const struct inotify_event *e, const struct inotify_event *last)
+{
+    return last && e->wd == last->wd && e->mask == last->mask && e->len && last->len && !strcmp(e->name, last->name);
+}
+
+static void take_events(struct fs *fs, char *buf)
+{
+    ssize_t n;
+
+    while ((n = read(fs->nodes.inotify, buf, EVENTS_SIZE)) > 0) {
+        const struct inotify_event *last = NULL, *e;
+
+        for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof *e + e->len)) {
+            e = (const void *)(buf + at);
+            if (!is_again(e, last))
+                on_event(fs, e);
+            last = e;
+        }
+    }
+}
+
+static void take_late(struct fs *fs)
+{
+    struct late *late, *next;
+
+    pthread_mutex_lock(&fs->watch.lock);
+    late = fs->watch.late;
+    fs->watch.late = NULL;
+    pthread_mutex_unlock(&fs->watch.lock);
+    for (; late; late = next) {
+        next = late->next;
+        if (*late->name)
+            forget_entry(fs, late->dir, late->name);
+        else
+            forget_children(fs, late->dir);
+        node_put(&fs->nodes, late->dir);
+        free(late);
+    }
+}
+
+static void *watch_run(void *arg)
+{
+    struct fs *fs = arg;
+    struct pollfd v[2] = { { fs->nodes.inotify, POLLIN, 0 }, { fs->watch.wake, POLLIN, 0 } };
+    char *buf = aligned_alloc(_Alignof(struct inotify_event), EVENTS_SIZE);
+    eventfd_t count;
+
+    while (buf && !atomic_load(&fs->watch.stop)) {
+        if (poll(v, 2, -1) < 0)
+            continue;
+        (void)eventfd_read(fs->watch.wake, &count);
+        take_late(fs);
+        if (!v[0].revents || atomic_load(&fs->watch.stop))
+            continue;
+        usleep(BATCH_MS * 1000);
+        take_events(fs, buf);
+    }
+    free(buf);
+    return NULL;
+}
+
+void watch_start(struct fs *fs, struct fuse_session *session)
+{
+    fs->watch.session = session;
+    if (fs->nodes.inotify >= 0)
+        fs->watch.running = pthread_create(&fs->watch.thread, NULL, watch_run, fs) == 0;
+}
+
+void watch_stop(struct fs *fs)
+{
+    if (!fs->watch.running)
+        return;
+    atomic_store(&fs->watch.stop, true);
+    (void)eventfd_write(fs->watch.wake, 1);
+    pthread_join(fs->watch.thread, NULL);
+}
