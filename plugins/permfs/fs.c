@@ -110,7 +110,7 @@ static double seconds(const struct fs *fs, bool watched)
 
 double fs_timeout(const struct fs *fs, struct node *dir)
 {
-    return seconds(fs, atomic_load(&dir->wd) > 0);
+    return seconds(fs, node_is_watched(dir));
 }
 
 /* Names of one inode are several nodes: what changes by one of them must be seen by the others at once. */
@@ -118,7 +118,7 @@ double fs_attr_timeout(const struct fs *fs, const struct stat *st, bool watched)
 {
     if (!S_ISDIR(st->st_mode) && st->st_nlink > 1)
         return 0;
-    return seconds(fs, watched && st->st_nlink);
+    return seconds(fs, watched && S_ISDIR(st->st_mode));
 }
 
 void fs_reply(fuse_req_t req, int r)
@@ -171,7 +171,7 @@ int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *
         .ino = (fuse_ino_t)(uintptr_t)node,
         .generation = node->generation,
         .attr = *st,
-        .attr_timeout = fs_attr_timeout(fs, st, atomic_load(&place->dir->wd) > 0 && !S_ISDIR(st->st_mode)),
+        .attr_timeout = fs_attr_timeout(fs, st, false),
         .entry_timeout = fs_timeout(fs, place->dir),
     };
     fs_show(fs, &ret->attr);

@@ -64,7 +64,7 @@ int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir
 int fs_collision(struct fs *fs, const struct place *place);
 /* The attributes as the sandbox sees them (contract W9). */
 void fs_show(const struct fs *fs, struct stat *st);
-/* watched: since before st was taken, by node_is_covered or watch_enter. */
+/* watched: a directory, and since before st was taken. */
 double fs_attr_timeout(const struct fs *fs, const struct stat *st, bool watched);
 /*
  * Looks up what is at the place, and fills the answer with one kernel reference on it. -ENOENT for what is missing

@@ -145,8 +145,7 @@ void node_watch(struct node_table *t, struct node *dir, const char *fd_path); /*
 void node_unwatch_locked(struct node_table *t, struct node *dir);             /* before it is freed; lock held */
 void node_unwatched(struct node_table *t, struct node *dir);                  /* the kernel has dropped its watch */
 size_t nodes_watched_by(struct node_table *t, int wd, struct node **ret, size_t max); /* referenced */
-/* Whether an event would tell of a change of the node's attributes, of which there is one name alone. */
-bool node_is_covered(struct node_table *t, struct node *node);
+bool node_is_watched(struct node *node);                                              /* false for a file */
 
 /* ---- all that have a name ---- */
 

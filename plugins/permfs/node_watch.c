@@ -5,8 +5,7 @@
 #include <sys/inotify.h>
 
 #define EVENTS                                                                                                         \
-    (IN_ATTRIB | IN_MODIFY | IN_CLOSE_WRITE | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF |   \
-     IN_MOVE_SELF | IN_ONLYDIR)
+    (IN_ATTRIB | IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR)
 
 void node_watches_init(struct node_table *t, int inotify, size_t max)
 {
@@ -86,15 +85,7 @@ size_t nodes_watched_by(struct node_table *t, int wd, struct node **ret, size_t 
     return n;
 }
 
-bool node_is_covered(struct node_table *t, struct node *node)
+bool node_is_watched(struct node *node)
 {
-    bool covered;
-
-    pthread_mutex_lock(&t->lock);
-    if (S_ISDIR(node->kind))
-        covered = atomic_load(&node->wd) > 0;
-    else
-        covered = node->hashed && atomic_load(&node->parent->wd) > 0;
-    pthread_mutex_unlock(&t->lock);
-    return covered;
+    return atomic_load(&node->wd) > 0;
 }

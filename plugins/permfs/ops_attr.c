@@ -34,7 +34,7 @@ void fs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
     struct node *node = fs_node(fs, ino);
-    const bool watched = node_is_covered(&fs->nodes, node); /* before looking */
+    const bool watched = node_is_watched(node); /* before looking */
     struct stat st;
     int r;
 

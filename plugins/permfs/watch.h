@@ -1,11 +1,13 @@
 /*
  * The host's changes to the codebase, by inotify, so that the kernel may keep what it was told for long.
  *
- * A directory is watched once something in it is looked up. What is told of entries in a watched directory holds for
- * FS_LONG_MS, and is taken back when an event says otherwise; elsewhere it holds for the cache time: with no watch
- * left, without the right to read the directory, and on a filesystem that changes behind inotify's back (a network's).
- * After lost events everything is taken back. inotify does not see stores through a host's shared mapping: times and
- * sizes changed so are seen when the file is closed, or after FS_LONG_MS.
+ * A directory is watched once something in it is looked up. That a name is in it or is not, and its own attributes,
+ * then hold for FS_LONG_MS, and are taken back when an event says otherwise. Elsewhere they hold for the cache time:
+ * with no watch left, without the right to read the directory, and on a filesystem that changes behind inotify's back
+ * (a network's). After lost events everything is taken back.
+ *
+ * A file's attributes always hold for the cache time alone: it can be changed by a hard link elsewhere, or by stores
+ * through a mapping, and the directory's watch would not say so. So no event is wanted of data that is written.
  *
  * A thread of its own gives notice to the kernel, for that can wait for a directory's lock, whose holder waits for a
  * worker.
