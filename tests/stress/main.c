@@ -5,6 +5,7 @@
 #include "host/stockade.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 static stockade_runtime *sb;
 static char dir[256], codebase[300];
 static time_t end;
-static atomic_uint execs, cycles, failures;
+static atomic_uint execs, cycles, session_execs, failures;
 
 static void complain(const char *what, const rt_call *call)
 {
@@ -67,6 +68,75 @@ static void exec_timed_out(const char *id, rt_call *call)
     sb->ops->exec_result_free(result);
 }
 
+static int32_t add_up(void *user, int32_t stream, const void *data, size_t len)
+{
+    (void)stream, (void)data;
+    *(size_t *)user += len;
+    return 1;
+}
+
+static void exec_streamed(const char *id, rt_call *call)
+{
+    const rt_exec_request req = { .size = sizeof req, .shell = "head -c 300000 /dev/zero" };
+    size_t total = 0;
+
+    if (sb->ops->exec_stream(sb->rt, id, &req, add_up, &total, call, NULL) || total != 300000)
+        complain("exec_stream", call);
+}
+
+static void process_signalled(const char *id, rt_call *call)
+{
+    const rt_exec_request req = { .size = sizeof req, .shell = "sleep 60", .flags = RT_EXEC_TTY };
+    rt_process *process = NULL;
+    rt_exit how = RT_EXIT_INIT;
+
+    if (sb->ops->process_spawn(sb->rt, id, &req, call, &process)) {
+        complain("process_spawn", call);
+        return;
+    }
+    if (sb->ops->process_resize(sb->rt, process, 30, 90, call) ||
+        sb->ops->process_signal(sb->rt, process, SIGKILL, call) || sb->ops->process_wait(sb->rt, process, call, &how) ||
+        how.term_signal != SIGKILL)
+        complain("process", call);
+    sb->ops->process_release(sb->rt, process);
+}
+
+static void session_says(const char *session, const char *text, int32_t wanted, const char *out, rt_call *call)
+{
+    const rt_exec_request req = { .size = sizeof req, .shell = text, .timeout_ms = wanted ? 50 : 0, .grace_ms = 50 };
+    rt_exec_result *result = NULL;
+    int32_t status = sb->ops->session_exec(sb->rt, "shared", session, &req, call, &result);
+
+    if (status != wanted || (out && (!result || strcmp(result->stdout_data, out))))
+        complain(text, call);
+    sb->ops->exec_result_free(result);
+    atomic_fetch_add(&session_execs, 1);
+}
+
+/* A session of one's own from its start to its end, and one that all share. */
+static void session_cycle(unsigned thread, rt_call *call)
+{
+    char id[32];
+    const rt_session_spec spec = { .size = sizeof spec, .id = id };
+    rt_session_list *list = NULL;
+
+    snprintf(id, sizeof id, "session-%u", thread);
+    if (sb->ops->session_create(sb->rt, "shared", &spec, call, NULL)) {
+        complain("session_create", call);
+        return;
+    }
+    session_says(id, "x=kept", RT_OK, "", call);
+    for (int i = 0; i < 10; i++)
+        session_says("common", "y=$((y + 1)); z=$y; : ; [ $z = $y ] && echo same", RT_OK, "same\n", call);
+    session_says(id, "sleep 60 & while :; do :; done", RT_E_TIMEOUT, NULL, call);
+    session_says(id, "echo $x", RT_OK, "kept\n", call);
+    if (sb->ops->session_list(sb->rt, "shared", call, &list))
+        complain("session_list", call);
+    sb->ops->session_list_free(list);
+    if (sb->ops->session_destroy(sb->rt, "shared", id, call))
+        complain("session_destroy", call);
+}
+
 /* Everybody on one sandbox. */
 static void *share(void *arg)
 {
@@ -79,6 +149,9 @@ static void *share(void *arg)
         for (int i = 0; i < 20; i++)
             exec_own("shared", thread, &call);
         exec_timed_out("shared", &call);
+        exec_streamed("shared", &call);
+        process_signalled("shared", &call);
+        session_cycle(thread, &call);
         if (sb->ops->list(sb->rt, &call, &list))
             complain("list", &call);
         sb->ops->sandbox_list_free(list);
@@ -113,6 +186,7 @@ static void *cycle(void *arg)
 int main(int argc, char **argv)
 {
     stockade_options options = STOCKADE_OPTIONS_INIT;
+    const rt_session_spec common = { .size = sizeof common, .id = "common" };
     rt_call call = RT_CALL_INIT;
     pthread_t threads[THREADS];
     char state[300], clean[300];
@@ -127,7 +201,8 @@ int main(int argc, char **argv)
     snprintf(clean, sizeof clean, "rm -rf %s", dir);
     options.runtime = argv[1];
     options.state_dir = state;
-    if (mkdir(codebase, 0755) < 0 || stockade_open(&options, &call, &sb) || box_make("shared", &call)) {
+    if (mkdir(codebase, 0755) < 0 || stockade_open(&options, &call, &sb) || box_make("shared", &call) ||
+        sb->ops->session_create(sb->rt, "shared", &common, &call, NULL)) {
         complain("open", &call);
         return 1;
     }
@@ -137,8 +212,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     stockade_close(sb);
-    printf("%u execs, %u sandboxes, %u failures\n", execs, cycles, failures);
-    if (!execs || !cycles || system(clean))
+    printf("%u execs, %u in sessions, %u sandboxes, %u failures\n", execs, session_execs, cycles, failures);
+    if (!execs || !cycles || !session_execs || system(clean))
         return 1;
     return failures != 0;
 }
