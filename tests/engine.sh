@@ -21,7 +21,7 @@ reachable() {
 }
 
 start_private() {
-    rm -f "$dir/pid" # of one that was killed
+    rm -f "$dir/pid" "$dir/exec/containerd/containerd.pid" # of one that was killed, and its child with it
     # No network of its own: the machine's firewall and bridges stay as they are.
     dockerd --data-root "$dir/root" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$DOCKER_HOST" \
         --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
@@ -80,6 +80,9 @@ stop_private() {
             sleep 0.1
         done
     fi
+    for pid in /proc/[0-9]*; do # shims of a daemon that did not come back
+        grep -qzF "$dir/exec/containerd/containerd.sock" "$pid/cmdline" 2>/dev/null && kill -9 "${pid#/proc/}" || true
+    done
     awk -v below="$dir/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | while read -r mount; do
         umount -l "$mount" 2>/dev/null || true # one that was below another is gone with it
     done
