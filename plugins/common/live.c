@@ -1,6 +1,7 @@
 #include "agent_client.h"
 #include "cgroup.h"
 #include "error.h"
+#include "oom.h"
 #include "record.h"
 #include "runtime.h"
 #include "session.h"
@@ -23,6 +24,7 @@ void live_unref(struct live *live)
     fd_closep(&live->init_fd);
     fd_closep(&live->lease_fd);
     fd_closep(&live->permfs_fd);
+    fd_closep(&live->oom_fd);
     cgroup_pool_free(live->cgroups);
     session_pool_free(live->sessions);
     spec_release(&live->spec);
@@ -117,6 +119,8 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
         live_unref(live);
         return op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has just ended", record->spec.id);
     }
+    if (live->spec.limits.memory_bytes)
+        live->oom_fd = oom_open(record->init.pid);
     if (record->cgroup[0])
         live->cgroups = cgroup_pool_new(record->cgroup);
     *ret = live;

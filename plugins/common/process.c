@@ -6,6 +6,7 @@
 #include "env.h"
 #include "error.h"
 #include "msg.h"
+#include "oom.h"
 #include "session.h"
 #include "wire.h"
 
@@ -230,6 +231,7 @@ int32_t process_alloc(struct op *op, const char *id, const rt_exec_request *req,
         return status;
     }
     times_set(process, req, op->rt->settings);
+    process->oom_before = oom_kills(process->live->oom_fd);
     *ret = process;
     return RT_OK;
 }

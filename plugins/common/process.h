@@ -35,8 +35,9 @@ struct process {
     bool started, exited, gone; /* what the agent has said */
     int32_t refused;            /* status of a refusal */
     rt_exit exit;
-    int64_t timeout_ns; /* length of its timeout, 0 = none */
-    int64_t timeout_at; /* when it is over, 0 = never, or not yet started */
+    uint64_t oom_before; /* the sandbox's OOM kills when it began */
+    int64_t timeout_ns;  /* length of its timeout, 0 = none */
+    int64_t timeout_at;  /* when it is over, 0 = never, or not yet started */
     int64_t grace_ns;
     int64_t end_wait_ns; /* between terminate() and kill() */
 };

@@ -5,6 +5,7 @@
 #include "cgroup.h"
 #include "error.h"
 #include "msg.h"
+#include "oom.h"
 #include "session.h"
 
 #include <fcntl.h>
@@ -140,6 +141,8 @@ static int32_t answers_take(struct op *op, struct process *process)
         } else if (answer.type == AGENT_EXITED) {
             process->exited = true;
             exit_fill(&process->exit, &answer);
+            if (oom_kills(process->live->oom_fd) > process->oom_before)
+                process->exit.flags |= RT_RESULT_OOM;
         } else {
             process->gone = true;
         }

@@ -26,6 +26,7 @@ struct live {
     int lease_fd;                  /* boot connection, held by the process that started a `host` sandbox; -1 = none */
     int permfs_fd;                 /* owner's connection to permfs; -1 = none: it is reached by its socket */
     pid_t monitor_pid, permfs_pid; /* children of this process to reap; 0 = another process's */
+    int oom_fd;                    /* see oom.h; -1 = no limit of memory */
     struct identity identity;
     struct cgroup_pool *cgroups;   /* NULL = the agent walks trees */
     struct session_pool *sessions; /* connections to their keepers */
@@ -62,7 +63,7 @@ struct runtime {
 
 #define LIVE_INIT                                                                                                      \
     {                                                                                                                  \
-        .dir_fd = -1, .init_fd = -1, .lease_fd = -1, .permfs_fd = -1                                                   \
+        .dir_fd = -1, .init_fd = -1, .lease_fd = -1, .permfs_fd = -1, .oom_fd = -1                                     \
     }
 
 int32_t runtime_open(const struct backend *backend, const rt_open_params *params, rt_call *call, rt_runtime **ret);

@@ -121,6 +121,9 @@ CONFORMANCE_TEST(deaths, N3_memory)
     box_up_spec(&spec);
     r = sh("box", "head -c 100000000 /dev/zero | tail -c 99999999 | wc -c");
     cr_expect(r->status == RT_OK && strcmp(r->out, "99999999\n") != 0, "%s", run_describe(r));
+    cr_expect(r->flags & RT_RESULT_OOM, "killed for memory, and nobody says so: %s", run_describe(r));
+    r = sh("box", "kill -9 $$");
+    cr_expect(r->code == 137 && !(r->flags & RT_RESULT_OOM), "a mere 137: %s", run_describe(r));
     EXPECT_RUN(sh("box", "echo alive"), 0, "alive\n");
 }
 

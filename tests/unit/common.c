@@ -3,6 +3,7 @@
 #include "env.h"
 #include "error.h"
 #include "json.h"
+#include "oom.h"
 #include "spec.h"
 #include "util.h"
 
@@ -346,4 +347,30 @@ Test(error, gives_a_caller_no_more_than_it_has_room_for)
     theirs.size = 4; /* no size at all */
     error_copy(&theirs, sizeof theirs, &ours);
     cr_expect_eq(theirs.size, 4u);
+}
+
+/* ---- out of memory ---- */
+
+static void expect_cgroup(const char *text, const char *want, int is_v1)
+{
+    size_t len = 0;
+    int v1 = -1;
+    const char *path = oom_cgroup_path(text, &len, &v1);
+
+    cr_assert_not_null(path, "%s", text);
+    cr_expect(len == strlen(want) && !strncmp(path, want, len), "%s: %.*s", text, (int)len, path);
+    cr_expect_eq(v1, is_v1);
+}
+
+Test(oom, N3_the_memory_cgroup_of_a_process)
+{
+    size_t len;
+    int v1;
+
+    expect_cgroup("0::/a/b\n", "/a/b", 0);
+    expect_cgroup("0::/v2\n5:cpu,memory:/v1\n", "/v1", 1);
+    expect_cgroup("12:memory:/docker/x:y\n0::/\n", "/docker/x:y", 1);
+    expect_cgroup("3:memory_other,cpu:/wrong\n0::/right", "/right", 0);
+    cr_expect_null(oom_cgroup_path("", &len, &v1));
+    cr_expect_null(oom_cgroup_path("nonsense\n4:cpu:/x\n", &len, &v1));
 }
