@@ -283,7 +283,8 @@ typedef struct rt_sandbox_list {
  * sandbox's, then env; later wins; nothing of the host's.
  *
  * In a session: user is ignored; argv is quoted for the shell; cwd is a `cd` and env an `export` before the command,
- * and both stay; the timeout counts from the command's turn; rows and cols, if given, resize the session's terminal.
+ * and both stay; the timeout counts from the command's turn among this process's callers (a wait for other processes
+ * is part of it); rows and cols, if given, resize the session's terminal.
  */
 typedef struct rt_exec_request {
     size_t size;

@@ -126,10 +126,8 @@ static void command_end(void)
     running = NULL;
     conn->running = false;
     streams_reset();
-    if (cancel_active()) {
-        cancel_end();
-        shell_terminal_reset();
-    }
+    shell_terminal_reset(cancel_active());
+    cancel_end();
     state->state = shell.pid ? AGENT_SESSION_IS_IDLE : AGENT_SESSION_IS_CLOSED;
     command_release(&conn->command); /* by now nobody but background children holds its pipes */
     if (!(conn->command.flags & AGENT_UNCOUNTED))
@@ -160,6 +158,10 @@ static bool command_begin(struct conn *conn)
     wire_put_u32(&body, (uint32_t)shell.pid);
     conn_send(conn, AGENT_STARTED, &body, shell.master);
     wire_out_release(&body);
+    if (conn->watch.fd < 0) { /* it has gone: nobody would hear of a cancel, either */
+        streams_reset();
+        return false;
+    }
     running = conn;
     conn->running = true;
     is_back = false;
@@ -310,7 +312,8 @@ static void children_ready(struct watch *watch, uint32_t events)
 
     (void)events;
     while (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info)
-        ;
+        if (info.ssi_signo == SIGTERM && info.ssi_pid == 1) /* the sandbox stops, and the shell ignores that */
+            _exit(0);
     while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
         if (pid != shell.pid)
             continue;
@@ -398,6 +401,7 @@ static int signals_init(void)
     sigprocmask(SIG_SETMASK, &set, NULL);
     sigemptyset(&set);
     sigaddset(&set, SIGCHLD);
+    sigaddset(&set, SIGTERM);
     return watch_start(&children, signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK), children_ready);
 }
 

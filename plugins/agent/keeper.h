@@ -67,8 +67,9 @@ struct shell {
 extern struct shell shell;
 
 int shell_start(const char *path, bool tty, uint32_t rows, uint32_t cols); /* 0 or -errno */
-int shell_send(uint64_t id, int last_code);                  /* sources what KEEPER_TEXT is; 0 or -errno */
-void shell_terminal_reset(void);                             /* as it was at the start */
+int shell_send(uint64_t id, int last_code); /* sources what KEEPER_TEXT is; 0 or -errno */
+/* What a command did not read is not the next one's; after a cancelled one the settings are as at the start. */
+void shell_terminal_reset(bool settings_too);
 void shell_cpu(uint64_t *ret_user_us, uint64_t *ret_sys_us); /* of it and what it waited for */
 
 /* keeper_cancel.c */

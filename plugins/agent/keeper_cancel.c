@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #define TICK_MS      5
-#define LAST_WAIT_MS 1000 /* for a shell whose command was killed to come back to its prompt */
+#define LAST_WAIT_MS 1500 /* for a shell whose command was killed to come back to its prompt */
 
-enum stage { NONE, INTERRUPTED, TERMINATED, KILLED };
+enum stage { NONE, INTERRUPTED, TERMINATED, KILLED, GIVEN_UP };
 
 static enum stage stage;
 static int64_t until_ms;
@@ -59,17 +59,21 @@ static bool is_new(const struct proc *proc)
     return proc->started > mark_tick || (proc->started == mark_tick && proc->pid > mark_pid);
 }
 
-/* Marks the descendants: the keeper is their subreaper, so none is anywhere else. */
+static int mine, others; /* as owners: of the running command; of earlier ones */
+
+/*
+ * Marks the descendants: the keeper is their subreaper, so none is anywhere else. What a command started is a child
+ * of the shell, or, once its parent has died, of the keeper; what these start in turn is theirs, however new.
+ */
 static bool scan(void)
 {
-    static int mine;
     pid_t self = getpid();
 
     if (!procs_scan())
         return false;
     for (size_t i = 0; i < n_procs; i++)
-        if (procs[i].ppid == self)
-            procs[i].owner = &mine;
+        if ((procs[i].ppid == self || (shell.pid && procs[i].ppid == shell.pid)) && procs[i].pid != shell.pid)
+            procs[i].owner = is_new(&procs[i]) ? &mine : &others;
     procs_inherit(self);
     return true;
 }
@@ -82,7 +86,7 @@ static bool signal_new(int sig)
     if (!scan())
         return true;
     for (size_t i = 0; i < n_procs; i++) {
-        if (!procs[i].owner || procs[i].zombie || procs[i].pid == shell.pid || !is_new(&procs[i]))
+        if (procs[i].owner != &mine || procs[i].zombie)
             continue;
         alive = true;
         if (sig)
@@ -93,15 +97,19 @@ static bool signal_new(int sig)
     return alive;
 }
 
-static void enter(enum stage next, int sig, bool to_shell, uint32_t wait_ms)
+static void enter(enum stage next, int sig, uint32_t wait_ms)
 {
     stage = next;
     until_ms = clock_ms(CLOCK_MONOTONIC) + wait_ms;
     signal_new(sig);
-    if (to_shell && shell.pid) {
-        kill(shell.pid, SIGINT);
-        kill(shell.pid, SIGCONT);
-    }
+}
+
+static void interrupt_shell(void)
+{
+    if (!shell.pid)
+        return;
+    kill(shell.pid, SIGINT);
+    kill(shell.pid, SIGCONT);
 }
 
 void cancel_begin(uint32_t grace)
@@ -109,7 +117,8 @@ void cancel_begin(uint32_t grace)
     if (stage != NONE)
         return;
     grace_ms = grace;
-    enter(INTERRUPTED, SIGINT, true, grace_ms);
+    enter(INTERRUPTED, SIGINT, grace_ms);
+    interrupt_shell();
 }
 
 bool cancel_active(void)
@@ -120,17 +129,22 @@ bool cancel_active(void)
 bool cancel_tick(bool shell_is_back, int *ret_wait)
 {
     bool late = clock_ms(CLOCK_MONOTONIC) >= until_ms;
-    bool alive = signal_new(stage == KILLED ? SIGKILL : 0);
+    bool alive = signal_new(stage >= KILLED ? SIGKILL : 0);
 
     *ret_wait = TICK_MS;
     if (shell_is_back && !alive)
         return false;
-    if (stage == INTERRUPTED && (late || shell_is_back))
-        enter(TERMINATED, SIGTERM, !shell_is_back, grace_ms);
-    else if (stage == TERMINATED && late)
-        enter(KILLED, SIGKILL, !shell_is_back, LAST_WAIT_MS);
-    else if (stage == KILLED && late && !shell_is_back && shell.pid)
+    if (stage == INTERRUPTED && (late || shell_is_back)) {
+        enter(TERMINATED, SIGTERM, grace_ms);
+    } else if (stage == TERMINATED && late) {
+        enter(KILLED, SIGKILL, LAST_WAIT_MS);
+    } else if (stage == KILLED && late && !shell_is_back) {
+        /* Not earlier: it acts on the first one only now that its child is dead, and the next command must not. */
+        enter(GIVEN_UP, SIGKILL, LAST_WAIT_MS);
+        interrupt_shell();
+    } else if (stage == GIVEN_UP && late && !shell_is_back && shell.pid) {
         kill(shell.pid, SIGKILL); /* its end is reported like any other */
+    }
     return true;
 }
 

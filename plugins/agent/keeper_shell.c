@@ -209,9 +209,12 @@ int shell_send(uint64_t id, int last_code)
     return shell_write(line, (size_t)n);
 }
 
-void shell_terminal_reset(void)
+void shell_terminal_reset(bool settings_too)
 {
-    if (shell.slave >= 0)
+    if (shell.slave < 0)
+        return;
+    (void)tcflush(shell.slave, TCIFLUSH);
+    if (settings_too)
         (void)tcsetattr(shell.slave, TCSANOW, &termios_at_start);
 }
 

@@ -295,7 +295,8 @@ void session_destroy(struct cmd *cmd, const struct msg *msg)
         cmd_take_connection(keeper, cmd);
         tree_kill(keeper);
     } else {
-        cmd_finish_kill(cmd);
+        cmd_send(cmd, AGENT_GONE, NULL);
+        cmd->phase = CMD_ENDED;
     }
     session_free(session);
 }

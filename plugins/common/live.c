@@ -4,7 +4,7 @@
 #include "oom.h"
 #include "record.h"
 #include "runtime.h"
-#include "session.h"
+#include "session_turn.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,7 +26,7 @@ void live_unref(struct live *live)
     fd_closep(&live->permfs_fd);
     fd_closep(&live->oom_fd);
     cgroup_pool_free(live->cgroups);
-    session_pool_free(live->sessions);
+    session_turns_free(live->turns);
     spec_release(&live->spec);
     cJSON_Delete(live->json);
     free(live);
@@ -108,8 +108,8 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
     snprintf(path, sizeof path, "boxes/%s", record->spec.id);
     live->dir_fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     live->init_fd = proc_id_open(&record->init);
-    live->sessions = session_pool_new();
-    if (!live->json || !live->sessions || !spec_from_json(live->json, &live->spec)) {
+    live->turns = session_turns_new();
+    if (!live->json || !live->turns || !spec_from_json(live->json, &live->spec)) {
         live_unref(live);
         return op_fail(op, RT_E_NOMEM, 0, "handles of '%s'", record->spec.id);
     }

@@ -102,7 +102,8 @@ int32_t op_poll(struct op *op, struct pollfd *fds, size_t n, int64_t until_ns, i
             continue;
         if (ready < 0)
             return op_fail(op, RT_E_IO, errno, "poll");
-        if (all[n].revents || all[n + 1].revents || (!ready && until == op->deadline_ns && until))
+        /* The deadline also counts while there is always something ready. */
+        if (all[n].revents || all[n + 1].revents || (op->deadline_ns && now_ns() >= op->deadline_ns))
             return op_check(op);
         for (size_t i = 0; i < n; i++)
             fds[i].revents = all[i].revents;

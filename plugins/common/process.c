@@ -8,6 +8,7 @@
 #include "msg.h"
 #include "oom.h"
 #include "session.h"
+#include "session_turn.h"
 #include "wire.h"
 
 #include <fcntl.h>
@@ -264,15 +265,18 @@ int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, e
 
 void process_free(struct process *process)
 {
+    int kept = -1;
+
     if (!process)
         return;
     fd_closep(&process->pub.stdin_fd);
     fd_closep(&process->pub.stdout_fd);
     fd_closep(&process->pub.stderr_fd);
     fd_closep(&process->master);
-    if (process->session && process->exited)
-        session_connection_keep(process->live, process->session, &process->conn);
-    fd_closep(&process->conn); /* what has not ended is killed */
+    if (process->turn && process->exited)
+        kept = take_fd(&process->conn); /* as good as new once its command's end was heard of */
+    fd_closep(&process->conn);          /* what has not ended is killed */
+    session_turn_give(process->turn, kept);
     if (process->cgroup)
         cgroup_put(process->live->cgroups, process->cgroup);
     live_unref(process->live);

@@ -8,6 +8,7 @@
 #include "runtime.h"
 
 struct exec_cgroup;
+struct session_turn;
 struct process;
 
 /* How a command is ended, and what the end of its connection means. */
@@ -23,8 +24,9 @@ struct process {
     rt_process pub; /* first: what the host sees */
     struct live *live;
     const struct process_kind *kind;
-    char *session;          /* whose shell runs it; NULL = it has a process of its own */
-    uint32_t session_flags; /* AGENT_UNCOUNTED */
+    char *session;             /* whose shell runs it; NULL = it has a process of its own */
+    struct session_turn *turn; /* in that session, held until the end */
+    uint32_t session_flags;    /* AGENT_UNCOUNTED */
     struct runtime *rt;
     struct exec_cgroup *cgroup; /* NULL = the agent walks the tree */
     int conn;                   /* to the agent; pub.exit_fd while the host has it */
@@ -37,7 +39,7 @@ struct process {
     rt_exit exit;
     uint64_t oom_before; /* the sandbox's OOM kills when it began */
     int64_t timeout_ns;  /* length of its timeout, 0 = none */
-    int64_t timeout_at;  /* when it is over, 0 = never, or not yet started */
+    int64_t timeout_at;  /* when it is over, 0 = never */
     int64_t grace_ns;
     int64_t end_wait_ns; /* between terminate() and kill() */
 };

@@ -125,14 +125,18 @@ static int32_t answers_take(struct op *op, struct process *process)
     struct agent_answer answer;
     int n;
 
+    /* Each comes once; whoever sends more is not an agent of ours, and must not keep us here. */
     while ((n = agent_answer(process->conn, &answer)) > 0) {
         int32_t status = RT_OK;
 
+        if ((answer.type == AGENT_STARTED && process->started) || (answer.type == AGENT_EXITED && process->exited) ||
+            (answer.type == AGENT_GONE && process->gone)) {
+            fd_closep(&answer.master);
+            return op_fail(op, RT_E_PROTOCOL, 0, "the agent repeats itself");
+        }
         if (answer.type == AGENT_STARTED) {
             process->started = true;
             process->pub.pid = (int32_t)answer.pid;
-            if (process->session && process->timeout_ns) /* until now others had their turn (S6) */
-                process->timeout_at = now_ns() + process->timeout_ns;
             status = terminal_take(op, process, answer.master);
         } else if (answer.type == AGENT_REFUSED) {
             status = refused(op, process, &answer);

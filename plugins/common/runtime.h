@@ -14,7 +14,7 @@
 
 struct record;
 struct cgroup_pool;
-struct session_pool;
+struct session_turns;
 
 /* Handles to a running sandbox. Immutable once published; shared by reference count. */
 struct live {
@@ -28,9 +28,9 @@ struct live {
     pid_t monitor_pid, permfs_pid; /* children of this process to reap; 0 = another process's */
     int oom_fd;                    /* see oom.h; -1 = no limit of memory */
     struct identity identity;
-    struct cgroup_pool *cgroups;   /* NULL = the agent walks trees */
-    struct session_pool *sessions; /* connections to their keepers */
-    void *json;                    /* cJSON: what spec points into */
+    struct cgroup_pool *cgroups; /* NULL = the agent walks trees */
+    struct session_turns *turns; /* in its sessions */
+    void *json;                  /* cJSON: what spec points into */
     struct spec spec;
     UT_hash_handle hh; /* in runtime.lives, under runtime.lock */
 };

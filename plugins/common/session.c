@@ -7,6 +7,7 @@
 #include "msg.h"
 #include "ops.h"
 #include "session_info.h"
+#include "session_turn.h"
 #include "structs.h"
 #include "wire.h"
 
@@ -80,6 +81,7 @@ static int32_t answer_wait(struct op *op, struct live *live, int conn, uint32_t 
 {
     cleanup_free char *packet = malloc(MSG_PACKET_MAX);
     int32_t status = packet ? RT_OK : op_fail(op, RT_E_NOMEM, 0, "a message");
+    int64_t until = now_ns() + ANSWER_GUARD_NS;
     bool done = false;
 
     while (!status && !done) {
@@ -87,7 +89,8 @@ static int32_t answer_wait(struct op *op, struct live *live, int conn, uint32_t 
         struct wire_in in;
         int err;
 
-        status = op_wait_readable(op, conn, now_ns() + ANSWER_GUARD_NS, "the agent");
+        status = now_ns() > until ? op_fail(op, RT_E_TIMEOUT, 0, "the agent did not answer in time")
+                                  : op_wait_readable(op, conn, until, "the agent");
         if (status)
             break;
         err = msg_recv(conn, packet, MSG_PACKET_MAX, &msg);
@@ -112,13 +115,20 @@ struct question {
     const char *what; /* for the message if that is what was wrong */
     int32_t (*take)(struct op *op, struct wire_in *in, void *into);
     void *into;
+    bool patient; /* the answer must be heard: it makes something; an agent of ours answers at once */
 };
 
 static int32_t agent_ask(struct op *op, struct live *live, const struct question *question, struct wire_out *body)
 {
     cleanup_fd int conn = -1;
     int32_t status = agent_connect(op, live, &conn);
+    struct op waiting = *op;
     int err = 0;
+
+    if (question->patient) {
+        waiting.deadline_ns = 0;
+        waiting.cancel_fd = -1;
+    }
 
     if (!status)
         err = body->failed ? -ENOMEM : msg_send(conn, question->type, body->data, body->len, NULL, 0);
@@ -126,8 +136,8 @@ static int32_t agent_ask(struct op *op, struct live *live, const struct question
     if (err)
         status = op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "talk to the agent");
     return status ? status
-                  : answer_wait(op, live, conn, question->answer, question->session, question->what, question->take,
-                                question->into);
+                  : answer_wait(&waiting, live, conn, question->answer, question->session, question->what,
+                                question->take, question->into);
 }
 
 /* ---- list ---- */
@@ -234,9 +244,12 @@ int32_t session_end(struct op *op, struct live *live, const char *session)
 {
     const struct question question = { .type = AGENT_SESSION_DESTROY, .answer = AGENT_GONE, .session = session };
     struct wire_out body = { 0 };
+    int32_t status;
 
     wire_put_str(&body, session);
-    return agent_ask(op, live, &question, &body);
+    status = agent_ask(op, live, &question, &body);
+    session_turns_forget(live->turns, session);
+    return status;
 }
 
 int32_t op_session_destroy(rt_runtime *rt, const char *id, const char *session, rt_call *call)
@@ -304,9 +317,10 @@ static int32_t session_start(struct op *op, struct live *live, const rt_session_
     spec_put(&body, live, spec, id, cwd, env);
     status = agent_ask(op, live, &question, &body);
     *ret = listing.list;
-    if (!status && listing.list->n != 1)
-        status = op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer does not fit the request");
-    return status;
+    if (status || listing.list->n == 1)
+        return status;
+    session_list_free(listing.list);
+    return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer does not fit the request");
 }
 
 static bool discard(void *user, int32_t stream, const void *data, size_t len)
@@ -322,6 +336,7 @@ static int32_t session_try(struct op *op, struct live *live, const char *session
         .size = sizeof req, .shell = "return " TRY_CODE_TEXT, .timeout_ms = SHELL_GUARD_MS, .grace_ms = 100
     };
     struct process *process;
+    const int64_t deadline = op->deadline_ns; /* which the end of a run clears */
     bool answered;
     int32_t status = process_new_in_session(op, live->id, session, &req, AGENT_UNCOUNTED, &process);
 
@@ -330,7 +345,8 @@ static int32_t session_try(struct op *op, struct live *live, const char *session
     status = process_run(op, process, &(struct process_io){ .take = discard });
     answered = process->exit.exit_code == TRY_CODE;
     process_free(process);
-    if ((!status && !answered) || status == RT_E_SESSION_CLOSED || (status == RT_E_TIMEOUT && !op_check(op)))
+    if ((!status && !answered) || status == RT_E_SESSION_CLOSED ||
+        (status == RT_E_TIMEOUT && !(deadline && now_ns() >= deadline)))
         return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell", shell);
     return status;
 }

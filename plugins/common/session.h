@@ -7,16 +7,6 @@
 
 #include "process.h"
 
-/* Idle connections to the keepers of one sandbox's sessions, to be used again; thread-safe. */
-struct session_pool;
-
-struct session_pool *session_pool_new(void); /* NULL: no memory */
-void session_pool_free(struct session_pool *pool);
-/* Takes one out that is not known to have ended; -1 if there is none. */
-int session_connection_take(struct live *live, const char *session);
-/* Keeps a connection whose command has ended, if there is room: then *conn becomes -1. */
-void session_connection_keep(struct live *live, const char *session, int *conn);
-
 /* Connects to the sandbox's agent: *ret is the caller's to close. RT_E_NOT_RUNNING, RT_E_UNAVAILABLE. */
 int32_t agent_connect(struct op *op, struct live *live, int *ret);
 

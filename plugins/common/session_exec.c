@@ -5,6 +5,7 @@
 #include "error.h"
 #include "msg.h"
 #include "session_text.h"
+#include "session_turn.h"
 #include "wire.h"
 
 #include <fcntl.h>
@@ -17,7 +18,7 @@
 
 /* ---- how it is ended ---- */
 
-/* A command that still waits for its turn leaves the queue with its connection. */
+/* A command that has not begun, since another process has its turn, leaves the queue with its connection. */
 static void session_terminate(struct process *process)
 {
     if (!process->started) {
@@ -124,6 +125,8 @@ static int32_t session_attach(struct op *op, struct process *process)
 
     if (status)
         return status;
+    /* Who reads nothing must not hold us up in sending. */
+    (void)fcntl(process->conn, F_SETFL, O_RDWR | O_NONBLOCK);
     wire_put_str(&body, process->session);
     err = body.failed ? -ENOMEM : msg_send(process->conn, AGENT_SESSION_ATTACH, body.data, body.len, NULL, 0);
     wire_out_release(&body);
@@ -137,7 +140,7 @@ static int32_t command_deliver(struct op *op, struct process *process, const rt_
     int32_t status;
     int err;
 
-    process->conn = session_connection_take(process->live, process->session);
+    process->conn = session_turn_connection(process->turn);
     if (process->conn >= 0 && command_send(process, req, text, pipes) == 0)
         return RT_OK;
     fd_closep(&process->conn);
@@ -179,6 +182,9 @@ int32_t process_new_in_session(struct op *op, const char *id, const char *sessio
     process->cwd = req->cwd ? process_cwd(process->live, req->cwd) : strdup("");
     status = process->session && process->cwd ? session_env_check(req->env, op->err)
                                               : op_fail(op, RT_E_NOMEM, 0, "a process");
+    if (!status)
+        status = session_turn_take(op, process->live->turns, session, &process->turn);
+    process->timeout_at = process->timeout_ns ? now_ns() + process->timeout_ns : 0;
     if (!status)
         status = command_dispatch(op, process, req);
     if (status) {

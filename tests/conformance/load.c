@@ -178,3 +178,21 @@ CONFORMANCE_TEST(load, X9_the_last_of_a_terminals_output)
                                           .flags = RT_EXEC_TTY)),
                0, "end\r\n");
 }
+
+static int32_t never_done(void *user, int32_t stream, const void *data, size_t len)
+{
+    (void)user, (void)stream, (void)data, (void)len;
+    sleep_ms(5);
+    return 1;
+}
+
+/* The deadline counts although there is always more to read. */
+CONFORMANCE_TEST(load, X7_a_deadline_amid_output)
+{
+    rt_call call = RT_CALL_INIT;
+
+    BOX_UP("box", WRITE_ALL);
+    call.deadline_ns = now_ns() + INT64_C(300000000);
+    EXPECT_STATUS(RT_E_TIMEOUT, fx.ops->exec_stream(fx.rt, "box", REQUEST(.shell = "yes", .timeout_ms = RT_FOREVER),
+                                                    never_done, NULL, &call, NULL));
+}

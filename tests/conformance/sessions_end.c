@@ -10,11 +10,12 @@
 
 static void times_out(const char *s, const char *text)
 {
-    const struct run *r = session_call(s, REQUEST(.shell = text, .timeout_ms = 400, .grace_ms = 300), NULL);
+    const struct run *r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = 700), NULL);
 
     cr_expect(r->status == RT_E_TIMEOUT && r->result && (r->flags & RT_RESULT_TIMED_OUT) && r->message[0], "%s: %s: %s",
               fx_shell, text, run_describe(r));
-    EXPECT_RUN(in(s, "echo $keep"), 0, "kept\n");
+    r = in(s, "echo $keep");
+    cr_expect(run_is(r, 0, "kept\n"), "%s: after %s: %s", fx_shell, text, run_describe(r));
 }
 
 SESSION_TEST(S5_timeout_keeps_the_session)
@@ -63,6 +64,20 @@ SESSION_TEST(S5_nothing_of_the_command_is_left)
     EXPECT_RUN(in(s, "echo $keep; kill $job"), 0, "kept\n");
 }
 
+/* What an earlier background job starts meanwhile is no more the command's than the job itself. */
+SESSION_TEST(S5_children_of_earlier_jobs_are_left_alone)
+{
+    const struct run *r;
+
+    in(s, "(while :; do sleep 0.02 || echo hurt >>hurt; done) 2>/dev/null & job=$!");
+    for (int i = 0; i < 5; i++) {
+        r = session_call(s, REQUEST(.shell = "sleep 100", .timeout_ms = 150, .grace_ms = 500), NULL);
+        cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
+    }
+    EXPECT_RUN(in(s, "kill -0 $job && kill $job; echo on"), 0, "on\n");
+    cr_expect(!tree_exists(fx.codebase, "hurt"), "%s: a child of an earlier job was ended", fx_shell);
+}
+
 /* A shell that cannot be got out of its loop is given up, with everything of the session. */
 SESSION_TEST(S5_a_shell_that_resists)
 {
@@ -89,6 +104,25 @@ SESSION_TEST(S5_a_stopped_keeper)
     cr_expect(r->status == RT_E_TIMEOUT && r->result && r->code == 137, "%s", run_describe(r));
     cr_expect(proc_count(marker, NULL) == 0);
     EXPECT_RUN_STATUS(RT_E_SESSION_NOT_FOUND, in(s, ":"));
+}
+
+/* The same between two commands: whoever comes next has a timeout, and it counts. */
+SESSION_TEST(S5_a_keeper_stopped_between_commands)
+{
+    const struct run *r = in(s, "(sleep 0.1; kill -STOP $PPID) >/dev/null 2>&1 & echo on");
+    int32_t status;
+
+    cr_expect(run_is(r, 0, "on\n"), "%s", run_describe(r));
+    for (int i = 0; i < 200 && r->status == RT_OK; i++) {
+        sleep_ms(50);
+        r = session_call(s, REQUEST(.shell = ":", .timeout_ms = 500, .grace_ms = 1), NULL);
+    }
+    cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
+    /* If it hit a command after all, the session was given up with that. */
+    status = fx.ops->session_destroy(fx.rt, "box", s, CALL);
+    cr_expect(status == RT_OK || status == RT_E_SESSION_NOT_FOUND, "%s", status_name(status));
+    session_up(s, fx_shell);
+    EXPECT_RUN(in(s, "echo on"), 0, "on\n");
 }
 
 static void *cancel_soon(void *fd)
@@ -188,7 +222,70 @@ SESSION_TEST(S6_waiting_for_a_turn)
     cr_expect(!tree_exists(fx.codebase, "never"), "%s: a command that was given up has run", fx_shell);
 }
 
+static volatile int others_go_on;
+
+static void *run_on(void *session)
+{
+    while (others_go_on)
+        in(session, ":");
+    return NULL;
+}
+
+/* Who runs command after command does not keep others out. */
+SESSION_TEST(S6_first_come_first_served)
+{
+    pthread_t threads[2];
+    rt_call call = RT_CALL_INIT;
+
+    others_go_on = 1;
+    for (int i = 0; i < 2; i++)
+        HOST_MUST(pthread_create(&threads[i], NULL, run_on, (void *)(uintptr_t)s) == 0);
+    for (int i = 0; i < 20; i++) {
+        call.deadline_ns = now_ns() + INT64_C(20) * 1000000000;
+        EXPECT_RUN(session_call(s, REQUEST(.shell = "echo turn"), &call), 0, "turn\n");
+    }
+    others_go_on = 0;
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+}
+
 /* ---- many ---- */
+
+CONFORMANCE_TEST(sessions, S8_nothing_gathers_in_the_host)
+{
+    size_t before;
+
+    NEED(RT_CAP_SESSION);
+    BOX_UP("box", WRITE_ALL);
+    EXPECT_RUN(sh("box", ":"), 0, "");
+    before = proc_fds();
+    for (int i = 0; i < 30; i++) {
+        char id[16];
+
+        snprintf(id, sizeof id, "n%d", i);
+        session_up(id, NULL);
+        EXPECT_RUN(in(id, "echo on"), 0, "on\n");
+        EXPECT_STATUS(RT_OK, fx.ops->session_destroy(fx.rt, "box", id, CALL));
+    }
+    cr_expect(proc_fds() <= before, "%zu fds, %zu before", proc_fds(), before);
+}
+
+/* Its keeper is gone, and so is the host that asks for its end before it hears of it. */
+CONFORMANCE_TEST(sessions, S8_destroyed_by_who_does_not_wait)
+{
+    NEED(RT_CAP_SESSION);
+    BOX_UP("box", WRITE_ALL);
+    for (int i = 0; i < 30; i++) {
+        rt_call call = RT_CALL_INIT;
+
+        session_up("gone", NULL);
+        in("gone", "kill -9 $PPID; sleep 1");
+        call.deadline_ns = now_ns() + i * 20000;
+        (void)fx.ops->session_destroy(fx.rt, "box", "gone", &call);
+        (void)fx.ops->session_destroy(fx.rt, "box", "gone", CALL);
+        EXPECT_RUN(sh("box", "echo on"), 0, "on\n");
+    }
+}
 
 #define MANY 200
 
@@ -277,4 +374,13 @@ CONFORMANCE_TEST(sessions, S10_input_and_job_control)
     r = session_call("t", REQUEST(.shell = "stty raw -echo; sleep 100", .timeout_ms = 400, .grace_ms = 300), NULL);
     cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
     EXPECT_RUN(in("t", "echo sane"), 0, "sane\r\n");
+}
+
+CONFORMANCE_TEST(sessions, S10_unread_input_is_nobodys)
+{
+    TTY_SESSION("t", 24, 80);
+    (void)session_call("t", REQUEST(.shell = "stty -echo; true", .stdin_data = "secret\n", .stdin_len = 7), NULL);
+    EXPECT_RUN(
+        session_call("t", REQUEST(.shell = "read -r x; echo \"[$x]\"", .stdin_data = "mine\n", .stdin_len = 5), NULL),
+        0, "[mine]\r\n");
 }

@@ -214,11 +214,12 @@ CONFORMANCE_TEST(workspace, W10_a_build_like_workload)
     r = run_request(
         "box",
         REQUEST(.timeout_ms = 100000,
-                .shell = "set -e; mkdir -p src out; i=0; while [ $i -lt 300 ]; do mkdir -p src/$((i % 10)); "
-                         "echo \"file $i\" > src/$((i % 10))/$i.c; i=$((i + 1)); done; cp -r src copy; "
-                         "tar -cf all.tar src; mkdir un; tar -xf all.tar -C un; diff -r src copy; diff -r src un/src; "
-                         "find un -name '*.c' | wc -l; cat src/*/*.c | sort | md5sum; cat copy/*/*.c | sort | md5sum; rm "
-                         "-rf un copy; ls"));
+                .shell =
+                    "set -e; mkdir -p src out; i=0; while [ $i -lt 300 ]; do mkdir -p src/$((i % 10)); "
+                    "echo \"file $i\" > src/$((i % 10))/$i.c; i=$((i + 1)); done; cp -r src copy; "
+                    "tar -cf all.tar src; mkdir un; tar -xf all.tar -C un; diff -r src copy; diff -r src un/src; "
+                    "find un -name '*.c' | wc -l; cat src/*/*.c | sort | md5sum; cat copy/*/*.c | sort | md5sum; rm "
+                    "-rf un copy; ls"));
     cr_expect(r->status == RT_OK && r->code == 0 && !strncmp(r->out, "300\n", 4), "%s", run_describe(r));
     cr_expect(strstr(r->out, "\nall.tar\nout\nsrc\n") && tree_is(fx.codebase, "src/7/297.c", "file 297\n"), "%s",
               run_describe(r));
