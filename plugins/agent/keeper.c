@@ -22,7 +22,9 @@ static volatile struct keeper_state *state;
 static struct watch agent, children, statuses;
 static struct conn *conns, *running;
 static uint64_t next_order, command_id;
-static bool is_back;        /* the shell has reported the running command's code */
+static bool is_back; /* the shell has reported the running command's code */
+static bool settled; /* and, after a cancel, that it has taken its signals */
+static int settled_code;
 static int code, last_code; /* of the running command, once the shell is back; of the one before */
 static struct timespec began;
 static uint64_t user_us, sys_us; /* the shell's, when the last command ended */
@@ -125,6 +127,8 @@ static void command_end(void)
 
     running = NULL;
     conn->running = false;
+    if (settled)
+        code = settled_code;
     streams_reset();
     shell_terminal_reset(cancel_active());
     cancel_end();
@@ -164,7 +168,7 @@ static bool command_begin(struct conn *conn)
     }
     running = conn;
     conn->running = true;
-    is_back = false;
+    is_back = settled = false;
     state->state = AGENT_SESSION_IS_BUSY;
     if (!(command->flags & AGENT_UNCOUNTED))
         state->commands++;
@@ -344,13 +348,28 @@ static void statuses_ready(struct watch *watch, uint32_t events)
     }
 }
 
+/* A SIGINT may have come late, when the command was just over: an empty command takes it, not the next one. */
+static void settle(void)
+{
+    settled = true;
+    settled_code = code;
+    is_back = false;
+    streams_reset();
+    if (shell_send(++command_id, 0))
+        kill(shell.pid, SIGKILL);
+}
+
 /* Ends the running command where it is over. Returns ms until it wants to be called again, -1 = not needed. */
 static int progress(void)
 {
     int wait = -1;
 
     if (running && (is_back || !shell.pid)) {
-        if (!cancel_active() || !cancel_tick(true, &wait))
+        if (cancel_active() && cancel_tick(true, &wait))
+            ; /* something of it is alive yet */
+        else if (cancel_active() && shell.pid && !settled)
+            settle();
+        else
             command_end();
     } else if (running && cancel_active()) {
         (void)cancel_tick(false, &wait);

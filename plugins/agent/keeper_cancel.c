@@ -20,8 +20,13 @@ enum stage { NONE, INTERRUPTED, TERMINATED, KILLED, GIVEN_UP };
 static enum stage stage;
 static int64_t until_ms;
 static uint32_t grace_ms;
-static uint64_t mark_tick; /* when the command began, in clock ticks since boot */
-static pid_t mark_pid;     /* the last pid that was given out before */
+/* A point in time that tells who started after it. */
+struct mark {
+    uint64_t tick; /* clock ticks since boot */
+    pid_t pid;     /* the last one that was given out before */
+};
+
+static struct mark begun, interrupted; /* the command's begin; the last SIGINT to it */
 
 static int64_t clock_ms(clockid_t clock)
 {
@@ -48,15 +53,19 @@ static pid_t last_pid(void)
     return space ? atoi(space + 1) : 0;
 }
 
-void cancel_mark(void)
+static struct mark mark_now(void)
 {
-    mark_tick = (uint64_t)clock_ms(CLOCK_BOOTTIME) * (uint64_t)sysconf(_SC_CLK_TCK) / 1000;
-    mark_pid = last_pid();
+    return (struct mark){ (uint64_t)clock_ms(CLOCK_BOOTTIME) * (uint64_t)sysconf(_SC_CLK_TCK) / 1000, last_pid() };
 }
 
-static bool is_new(const struct proc *proc)
+void cancel_mark(void)
 {
-    return proc->started > mark_tick || (proc->started == mark_tick && proc->pid > mark_pid);
+    begun = mark_now();
+}
+
+static bool is_after(const struct proc *proc, const struct mark *mark)
+{
+    return proc->started > mark->tick || (proc->started == mark->tick && proc->pid > mark->pid);
 }
 
 static int mine, others; /* as owners: of the running command; of earlier ones */
@@ -73,7 +82,7 @@ static bool scan(void)
         return false;
     for (size_t i = 0; i < n_procs; i++)
         if ((procs[i].ppid == self || (shell.pid && procs[i].ppid == shell.pid)) && procs[i].pid != shell.pid)
-            procs[i].owner = is_new(&procs[i]) ? &mine : &others;
+            procs[i].owner = is_after(&procs[i], &begun) ? &mine : &others;
     procs_inherit(self);
     return true;
 }
@@ -112,13 +121,34 @@ static void interrupt_shell(void)
     kill(shell.pid, SIGCONT);
 }
 
+/*
+ * A shell that waits for a child takes SIGINT to be the child's affair unless that died of it, so a loop over short
+ * commands may go on: each new one is interrupted together with the shell, until the shell is back.
+ */
+static void interrupt_again(void)
+{
+    struct mark now = mark_now();
+    bool any = false;
+
+    for (size_t i = 0; i < n_procs; i++) {
+        if (procs[i].owner != &mine || procs[i].zombie || !is_after(&procs[i], &interrupted))
+            continue;
+        if (!any)
+            interrupt_shell();
+        any = true;
+        kill(procs[i].pid, SIGINT);
+    }
+    interrupted = now;
+}
+
 void cancel_begin(uint32_t grace)
 {
     if (stage != NONE)
         return;
     grace_ms = grace;
+    interrupted = mark_now();
+    interrupt_shell(); /* first: what its child's death makes it do must not be interrupted too */
     enter(INTERRUPTED, SIGINT, grace_ms);
-    interrupt_shell();
 }
 
 bool cancel_active(void)
@@ -134,17 +164,18 @@ bool cancel_tick(bool shell_is_back, int *ret_wait)
     *ret_wait = TICK_MS;
     if (shell_is_back && !alive)
         return false;
-    if (stage == INTERRUPTED && (late || shell_is_back)) {
+    if (stage == INTERRUPTED && (late || shell_is_back))
         enter(TERMINATED, SIGTERM, grace_ms);
-    } else if (stage == TERMINATED && late) {
+    else if (stage == INTERRUPTED)
+        interrupt_again();
+    else if (stage == TERMINATED && late)
         enter(KILLED, SIGKILL, LAST_WAIT_MS);
-    } else if (stage == KILLED && late && !shell_is_back) {
+    else if (stage == KILLED && late && !shell_is_back) {
         /* Not earlier: it acts on the first one only now that its child is dead, and the next command must not. */
         enter(GIVEN_UP, SIGKILL, LAST_WAIT_MS);
         interrupt_shell();
-    } else if (stage == GIVEN_UP && late && !shell_is_back && shell.pid) {
+    } else if (stage == GIVEN_UP && late && !shell_is_back && shell.pid)
         kill(shell.pid, SIGKILL); /* its end is reported like any other */
-    }
     return true;
 }
 
