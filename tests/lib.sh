@@ -122,7 +122,7 @@ suites() {
     local label=${1:-} unit jobs owners as_root as_user on_docker tests=$STOCKADE_BUILD/tests
     local plugin=$STOCKADE_BUILD/lib/stockade/bwrap.so docker=$STOCKADE_BUILD/lib/stockade/docker.so
     jobs=$((2 * $(nproc))) # most tests wait more than they compute
-    owners='@(workspace|rules|sharing|isolation|exec)/*' # what may depend on whose the codebase is
+    owners='@(workspace|rules*|sharing|isolation|exec)/*' # what may depend on whose the codebase is
     as_root=("${root[@]}" env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work" LSAN_OPTIONS="$LSAN_OPTIONS")
     as_user=("${root[@]}" env -i PATH="$PATH" TMPDIR="$work/user" HOME="$work/user" STOCKADE_BUILD="$STOCKADE_BUILD"
         LSAN_OPTIONS="$LSAN_OPTIONS" setpriv --reuid stockade-test --regid stockade-test --clear-groups)
