@@ -149,10 +149,10 @@ suites() {
         run "conformance: docker as root" "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
         run "conformance: docker as root, for another user" "${as_root[@]}" "$tests/conformance" "${on_docker[@]}" \
             --owner "$(id -u stockade-test)" --filter "$owners"
+        run "docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}"
+        check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
+        check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
     fi
-    run "${label}docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}"
-    check "${label}docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
-    check "${label}docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
     run "${label}command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
     [ -z "$label" ] || return 0
     run "permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs"
