@@ -239,14 +239,6 @@ void conn_accept(int fd)
     (void)cmd_new(fd);
 }
 
-static uint64_t since_ns(const struct timespec *start)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)((now.tv_sec - start->tv_sec) * 1000000000LL + (now.tv_nsec - start->tv_nsec));
-}
-
 static uint64_t time_us(const struct timeval *tv)
 {
     return (uint64_t)tv->tv_sec * 1000000u + (uint64_t)tv->tv_usec;

@@ -97,14 +97,6 @@ static bool streams_set(const struct command *command)
     return true;
 }
 
-static uint64_t since_ns(const struct timespec *start)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)((now.tv_sec - start->tv_sec) * 1000000000LL + (now.tv_nsec - start->tv_nsec));
-}
-
 static void exited_send(struct conn *conn, int wait_status)
 {
     struct wire_out body = { 0 };
@@ -141,15 +133,24 @@ static void command_end(void)
         conn_free(conn);
 }
 
+static int directory_error(const char *path)
+{
+    struct stat st;
+
+    if (stat(path, &st) < 0)
+        return errno;
+    return S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+}
+
 static bool command_begin(struct conn *conn)
 {
     struct command *command = &conn->command;
     struct winsize size = { .ws_row = (unsigned short)command->rows, .ws_col = (unsigned short)command->cols };
     struct wire_out body = { 0 };
-    struct stat st;
+    int err = *command->cwd ? directory_error(command->cwd) : 0;
 
-    if (*command->cwd && (stat(command->cwd, &st) < 0 || !S_ISDIR(st.st_mode))) {
-        conn_refuse(conn, AGENT_STAGE_CWD, stat(command->cwd, &st) < 0 ? errno : ENOTDIR);
+    if (err) {
+        conn_refuse(conn, AGENT_STAGE_CWD, err);
         return false;
     }
     if (shell.master >= 0 && size.ws_row && size.ws_col)

@@ -17,15 +17,15 @@
 
 enum stage { NONE, INTERRUPTED, TERMINATED, KILLED, GIVEN_UP };
 
-static enum stage stage;
-static int64_t until_ms;
-static uint32_t grace_ms;
 /* A point in time that tells who started after it. */
 struct mark {
     uint64_t tick; /* clock ticks since boot */
     pid_t pid;     /* the last one that was given out before */
 };
 
+static enum stage stage;
+static int64_t until_ms; /* of the stage */
+static uint32_t grace_ms;
 static struct mark begun, interrupted; /* the command's begin; the last SIGINT to it */
 
 static int64_t clock_ms(clockid_t clock)

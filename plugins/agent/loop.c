@@ -56,3 +56,11 @@ void loop_once(int timeout_ms)
         watch->ready(watch, events[i].events);
     }
 }
+
+uint64_t since_ns(const struct timespec *start)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)((now.tv_sec - start->tv_sec) * 1000000000LL + (now.tv_nsec - start->tv_nsec));
+}

@@ -3,6 +3,7 @@
 #define STOCKADE_AGENT_LOOP_H
 
 #include <stdint.h>
+#include <time.h>
 
 /* What an epoll event stands for; the first member of everything that is watched. */
 struct watch {
@@ -18,5 +19,7 @@ void watch_close(struct watch *watch);  /* stops watching and closes; fd becomes
 
 /* One round: waits for events, at most timeout_ms (-1 = for ever), and serves them. */
 void loop_once(int timeout_ms);
+
+uint64_t since_ns(const struct timespec *start); /* CLOCK_MONOTONIC */
 
 #endif

@@ -28,27 +28,14 @@ static const struct config_key keys[] = {
 
 static const char schema[] =
     "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\",\"additionalProperties\":false,"
-    "\"properties\":{"
-    "\"default_timeout\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"of execs that name none\"},"
-    "\"kill_grace\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"between SIGTERM and SIGKILL at a timeout or cancel\"},"
-    "\"stop_grace\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"between SIGTERM and SIGKILL at a stop\"},"
-    "\"cache_time\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"within which changes of the codebase on the host are seen inside\"},"
-    "\"max_output_bytes\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1099511627776,"
-    "\"description\":\"cap of each collected stream\"},"
-    "\"bwrap_path\":{\"type\":\"string\",\"pattern\":\"^(/.*)?$\","
+    "\"properties\":{" BACKEND_COMMON_SCHEMA "\"bwrap_path\":{\"type\":\"string\",\"pattern\":\"^(/.*)?$\","
     "\"description\":\"the bwrap program; searched in /usr/bin, /bin and /usr/local/bin if not given\"},"
     "\"rootfs\":{\"type\":\"string\",\"pattern\":\"^(/.*)?$\","
     "\"description\":\"directory to use as the root, read-only; the host's /usr if not given\"},"
     "\"nobody_uid\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":4294967294,"
     "\"description\":\"as root, on a codebase that belongs to root: the uid and gid outside that commands run as\"}}}";
 
-static const char defaults[] =
-    "{\"default_timeout\":\"30s\",\"kill_grace\":\"2s\",\"stop_grace\":\"500ms\",\"cache_time\":\"1s\","
-    "\"max_output_bytes\":16777216,\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534}";
+static const char defaults[] = "{" BACKEND_COMMON_DEFAULTS "\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534}";
 
 static void settings_default(void *into)
 {

@@ -73,37 +73,14 @@ static void probe_program(const struct bwrap_settings *settings, struct probe_li
                        "bubblewrap must be 0.8 or newer");
 }
 
-static void probe_fuse(struct probe_list *list)
+static void probe_fusermount(struct probe_list *list)
 {
-    cleanup_fd int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0 && errno == ENOENT)
-        probe_list_add(list, RT_CHECK_FAIL, "fuse", "/dev/fuse does not exist", "modprobe fuse");
-    else if (fd < 0)
-        probe_list_add(list, RT_CHECK_FAIL, "fuse", "/dev/fuse cannot be opened", "chmod 0666 /dev/fuse, as udev does");
-    else
-        probe_list_add(list, RT_CHECK_OK, "fuse", "/dev/fuse", "");
     if (geteuid() == 0)
         return;
     if (access("/usr/bin/fusermount3", X_OK) == 0 || access("/bin/fusermount3", X_OK) == 0)
         probe_list_add(list, RT_CHECK_OK, "fusermount3", "found", "");
     else
         probe_list_add(list, RT_CHECK_FAIL, "fusermount3", "not found", "apt-get install fuse3");
-}
-
-static void probe_helpers(const struct runtime *rt, struct probe_list *list)
-{
-    static const char *const helpers[] = { "permfs", "agent" };
-
-    for (size_t i = 0; i < ARRAY_LEN(helpers); i++) {
-        char path[PATH_MAX];
-
-        snprintf(path, sizeof path, "%s/%s", rt->libexec, helpers[i]);
-        if (access(path, X_OK) == 0)
-            probe_list_add(list, RT_CHECK_OK, helpers[i], path, "");
-        else
-            probe_list_add(list, RT_CHECK_FAIL, helpers[i], path, "reinstall stockade, or give libexec_dir");
-    }
 }
 
 static void probe_cgroup(const struct runtime *rt, struct probe_list *list)
@@ -127,6 +104,7 @@ void bwrap_probe(struct op *op, struct probe_list *list)
 {
     probe_program((const struct bwrap_settings *)op->rt->settings, list);
     probe_fuse(list);
+    probe_fusermount(list);
     probe_helpers(op->rt, list);
     probe_cgroup(op->rt, list);
 }

@@ -120,4 +120,21 @@ struct backend {
             "a number of bytes from 1 to 1099511627776", NULL                                                          \
     }
 
+/* Their schema and defaults: the first properties of a plugin's own. */
+#define BACKEND_COMMON_SCHEMA                                                                                          \
+    "\"default_timeout\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","                                     \
+    "\"description\":\"of execs that name none\"},"                                                                    \
+    "\"kill_grace\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","                                          \
+    "\"description\":\"between SIGTERM and SIGKILL at a timeout or cancel\"},"                                         \
+    "\"stop_grace\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","                                          \
+    "\"description\":\"between SIGTERM and SIGKILL at a stop\"},"                                                      \
+    "\"cache_time\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","                                          \
+    "\"description\":\"within which changes of the codebase on the host are seen inside\"},"                           \
+    "\"max_output_bytes\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1099511627776,"                              \
+    "\"description\":\"cap of each collected stream\"},"
+
+#define BACKEND_COMMON_DEFAULTS                                                                                        \
+    "\"default_timeout\":\"30s\",\"kill_grace\":\"2s\",\"stop_grace\":\"500ms\",\"cache_time\":\"1s\","                \
+    "\"max_output_bytes\":16777216,"
+
 #endif

@@ -20,4 +20,8 @@ void probe_list_add(struct probe_list *list, int32_t result, const char *name, c
 int32_t probe_list_finish(struct op *op, struct probe_list *list, rt_probe **ret); /* frees list */
 void probe_free(rt_probe *probe);
 
+/* What every backend needs: /dev/fuse, and the helper programs in libexec. */
+void probe_fuse(struct probe_list *list);
+void probe_helpers(const struct runtime *rt, struct probe_list *list);
+
 #endif

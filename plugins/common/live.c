@@ -197,3 +197,16 @@ int32_t live_end_status(struct op *op, struct live *live)
     record_release(&record);
     return status ? status : op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has died", live->id);
 }
+
+int32_t live_connect(struct op *op, struct live *live, int *ret)
+{
+    int fd = socket_connect(live->dir_fd, "agent.sock");
+
+    if (fd >= 0) {
+        *ret = fd;
+        return RT_OK;
+    }
+    if (fd == -ECONNREFUSED || fd == -ENOENT)
+        return live_end_status(op, live);
+    return op_fail(op, error_status(-fd), -fd, "reach the agent of '%s'", live->id);
+}

@@ -1,7 +1,11 @@
-/* Collecting what a probe finds. */
+/* Collecting what a probe finds, and the findings that every backend asks for. */
 #include "info.h"
+#include "runtime.h"
 #include "util.h"
 
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #define CHECKS_MAX 32
@@ -80,4 +84,31 @@ void probe_free(rt_probe *probe)
     for (size_t i = 0; i < list->n_texts; i++)
         free(list->texts[i]);
     free(list);
+}
+
+void probe_fuse(struct probe_list *list)
+{
+    cleanup_fd int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+
+    if (fd < 0 && errno == ENOENT)
+        probe_list_add(list, RT_CHECK_FAIL, "fuse", "/dev/fuse does not exist", "modprobe fuse");
+    else if (fd < 0)
+        probe_list_add(list, RT_CHECK_FAIL, "fuse", "/dev/fuse cannot be opened", "chmod 0666 /dev/fuse, as udev does");
+    else
+        probe_list_add(list, RT_CHECK_OK, "fuse", "/dev/fuse", "");
+}
+
+void probe_helpers(const struct runtime *rt, struct probe_list *list)
+{
+    static const char *const helpers[] = { "permfs", "agent" };
+
+    for (size_t i = 0; i < ARRAY_LEN(helpers); i++) {
+        char path[PATH_MAX];
+
+        snprintf(path, sizeof path, "%s/%s", rt->libexec, helpers[i]);
+        if (access(path, X_OK) == 0)
+            probe_list_add(list, RT_CHECK_OK, helpers[i], path, "");
+        else
+            probe_list_add(list, RT_CHECK_FAIL, helpers[i], path, "reinstall stockade, or give libexec_dir");
+    }
 }

@@ -250,7 +250,7 @@ int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, e
     process->cwd = process_cwd(process->live, req->cwd);
     status = process->cwd ? user_check(op, process->live, req->user) : op_fail(op, RT_E_NOMEM, 0, "a process");
     if (!status)
-        status = agent_connect(op, process->live, &process->conn);
+        status = live_connect(op, process->live, &process->conn);
     if (!status)
         status = process_send(op, process, req, in);
     if (status) {

@@ -35,7 +35,6 @@ struct process {
     bool tty;
     int master;                 /* of its terminal, kept for resizing; -1 = none */
     bool started, exited, gone; /* what the agent has said */
-    int32_t refused;            /* status of a refusal */
     rt_exit exit;
     uint64_t oom_before; /* the sandbox's OOM kills when it began */
     int64_t timeout_ns;  /* length of its timeout, 0 = none */

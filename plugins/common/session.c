@@ -1,7 +1,7 @@
 /* The session_* ops but for the commands themselves: asking the sandbox's agent. */
 #include "session.h"
 
-#include "agent_client.h"
+#include "agent_proto.h"
 #include "env.h"
 #include "error.h"
 #include "msg.h"
@@ -18,19 +18,6 @@
 #define SHELL_GUARD_MS  15000           /* for a shell to run its first command */
 #define TRY_CODE        42
 #define TRY_CODE_TEXT   "42"
-
-int32_t agent_connect(struct op *op, struct live *live, int *ret)
-{
-    int fd = socket_connect(live->dir_fd, "agent.sock");
-
-    if (fd >= 0) {
-        *ret = fd;
-        return RT_OK;
-    }
-    if (fd == -ECONNREFUSED || fd == -ENOENT)
-        return live_end_status(op, live);
-    return op_fail(op, error_status(-fd), -fd, "reach the agent of '%s'", live->id);
-}
 
 int32_t session_refused(struct op *op, const char *session, int err)
 {
@@ -55,7 +42,16 @@ int32_t session_name_check(struct op *op, const char *session)
 
 /* ---- asking ---- */
 
-static int32_t refused(struct op *op, const struct msg *msg, const char *session, const char *what)
+struct question {
+    uint32_t type, answer;
+    const char *session;
+    const char *what; /* for the message if that is what was wrong */
+    int32_t (*take)(struct op *op, struct wire_in *in, void *into);
+    void *into;
+    bool patient; /* the answer must be heard: it makes something; an agent of ours answers at once */
+};
+
+static int32_t refused(struct op *op, const struct msg *msg, const struct question *question)
 {
     struct wire_in in = wire_in_over(msg->body, msg->len);
     uint32_t stage = wire_get_u32(&in), err = wire_get_u32(&in);
@@ -64,10 +60,10 @@ static int32_t refused(struct op *op, const struct msg *msg, const char *session
         return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer is malformed");
     switch (stage) {
     case AGENT_STAGE_SESSION:
-        return session_refused(op, session, (int)err);
+        return session_refused(op, question->session, (int)err);
     case AGENT_STAGE_CWD:
     case AGENT_STAGE_EXEC:
-        return op_fail(op, RT_E_INVAL, (int)err, "%s", what);
+        return op_fail(op, RT_E_INVAL, (int)err, "%s", question->what);
     case AGENT_STAGE_REQUEST:
         return op_fail(op, RT_E_PROTOCOL, (int)err, "the agent refused the request");
     default:
@@ -76,8 +72,7 @@ static int32_t refused(struct op *op, const struct msg *msg, const char *session
 }
 
 /* Waits for the one answer that is wanted, and gives its body to take (which may be NULL). */
-static int32_t answer_wait(struct op *op, struct live *live, int conn, uint32_t wanted, const char *session,
-                           const char *what, int32_t (*take)(struct op *op, struct wire_in *in, void *into), void *into)
+static int32_t answer_wait(struct op *op, struct live *live, int conn, const struct question *question)
 {
     cleanup_free char *packet = malloc(MSG_PACKET_MAX);
     int32_t status = packet ? RT_OK : op_fail(op, RT_E_NOMEM, 0, "a message");
@@ -98,30 +93,21 @@ static int32_t answer_wait(struct op *op, struct live *live, int conn, uint32_t 
             return live_end_status(op, live);
         if (err)
             return op_fail(op, RT_E_PROTOCOL, -err, "the agent's answer");
-        done = msg.type == wanted;
+        done = msg.type == question->answer;
         in = wire_in_over(msg.body, msg.len);
         if (msg.type == AGENT_REFUSED)
-            status = refused(op, &msg, session, what);
-        else if (done && take)
-            status = take(op, &in, into);
+            status = refused(op, &msg, question);
+        else if (done && question->take)
+            status = question->take(op, &in, question->into);
         msg_release(&msg);
     }
     return status;
 }
 
-struct question {
-    uint32_t type, answer;
-    const char *session;
-    const char *what; /* for the message if that is what was wrong */
-    int32_t (*take)(struct op *op, struct wire_in *in, void *into);
-    void *into;
-    bool patient; /* the answer must be heard: it makes something; an agent of ours answers at once */
-};
-
 static int32_t agent_ask(struct op *op, struct live *live, const struct question *question, struct wire_out *body)
 {
     cleanup_fd int conn = -1;
-    int32_t status = agent_connect(op, live, &conn);
+    int32_t status = live_connect(op, live, &conn);
     struct op waiting = *op;
     int err = 0;
 
@@ -129,15 +115,12 @@ static int32_t agent_ask(struct op *op, struct live *live, const struct question
         waiting.deadline_ns = 0;
         waiting.cancel_fd = -1;
     }
-
     if (!status)
         err = body->failed ? -ENOMEM : msg_send(conn, question->type, body->data, body->len, NULL, 0);
     wire_out_release(body);
     if (err)
         status = op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "talk to the agent");
-    return status ? status
-                  : answer_wait(&waiting, live, conn, question->answer, question->session, question->what,
-                                question->take, question->into);
+    return status ? status : answer_wait(&waiting, live, conn, question);
 }
 
 /* ---- list ---- */
@@ -173,9 +156,8 @@ static int32_t sessions_list(struct op *op, struct live *live, const char *sessi
 
 static int32_t sessions_find(struct op *op, struct live *live, const char *session, rt_session_list **ret)
 {
-    int32_t status;
+    int32_t status = session_name_check(op, session);
 
-    status = session_name_check(op, session);
     if (!status)
         status = sessions_list(op, live, session, ret);
     if (status || (*ret)->n == 1)

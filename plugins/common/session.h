@@ -7,9 +7,6 @@
 
 #include "process.h"
 
-/* Connects to the sandbox's agent: *ret is the caller's to close. RT_E_NOT_RUNNING, RT_E_UNAVAILABLE. */
-int32_t agent_connect(struct op *op, struct live *live, int *ret);
-
 /* What AGENT_REFUSED with AGENT_STAGE_SESSION means. */
 int32_t session_refused(struct op *op, const char *session, int err);
 

@@ -120,7 +120,7 @@ static int command_send(const struct process *process, const rt_exec_request *re
 static int32_t session_attach(struct op *op, struct process *process)
 {
     struct wire_out body = { 0 };
-    int32_t status = agent_connect(op, process->live, &process->conn);
+    int32_t status = live_connect(op, process->live, &process->conn);
     int err;
 
     if (status)

@@ -103,9 +103,8 @@ static struct session_turn *turn_new(struct session_turns *turns, const char *se
     return turn;
 }
 
-/* Takes the turn if it is free, else joins the queue. NULL: no memory. */
-static struct session_turn *turn_join(struct session_turns *turns, const char *session, struct waiter *waiter,
-                                      bool *ret_taken)
+/* Takes the turn if it is free, else joins the queue. NULL with errno set if neither can be. */
+static struct session_turn *turn_join(struct session_turns *turns, const char *session, struct waiter *waiter)
 {
     struct session_turn *turn;
     struct waiter **last;
@@ -114,12 +113,14 @@ static struct session_turn *turn_join(struct session_turns *turns, const char *s
     turn = turn_find(turns, session);
     if (!turn)
         turn = turn_new(turns, session);
-    if (turn && turn->held) {
+    if (turn && !turn->held) {
+        turn->held = true;
+    } else if (turn && (waiter->fd = eventfd(0, EFD_CLOEXEC)) >= 0) {
         for (last = &turn->waiters; *last;)
             last = &(*last)->next;
         *last = waiter;
-    } else if (turn) {
-        turn->held = *ret_taken = true;
+    } else {
+        turn = NULL;
     }
     pthread_mutex_unlock(&turns->lock);
     return turn;
@@ -144,20 +145,17 @@ static bool turn_quit(struct session_turn *turn, struct waiter *waiter)
 
 int32_t session_turn_take(struct op *op, struct session_turns *turns, const char *session, struct session_turn **ret)
 {
-    cleanup_fd int fd = eventfd(0, EFD_CLOEXEC);
-    struct waiter waiter = { .fd = fd };
-    struct session_turn *turn;
-    bool taken = false;
-    int32_t status;
+    struct waiter waiter = { .fd = -1 };
+    struct session_turn *turn = turn_join(turns, session, &waiter);
+    int32_t status = RT_OK;
 
-    if (fd < 0)
-        return op_fail(op, error_status(errno), errno, "wait for session '%s'", session);
-    turn = turn_join(turns, session, &waiter, &taken);
     if (!turn)
-        return op_fail(op, RT_E_NOMEM, 0, "wait for session '%s'", session);
-    status = taken ? RT_OK : op_wait_readable(op, fd, 0, "the session");
+        return op_fail(op, error_status(errno), errno, "wait for session '%s'", session);
+    if (waiter.fd >= 0)
+        status = op_wait_readable(op, waiter.fd, 0, "the session");
     if (status && !turn_quit(turn, &waiter))
         session_turn_give(turn, session_turn_connection(turn));
+    fd_closep(&waiter.fd);
     if (!status)
         *ret = turn;
     return status;

@@ -97,17 +97,7 @@ static const struct config_key keys[] = {
 
 static const char schema[] =
     "{\"$schema\":\"https://json-schema.org/draft/2020-12/schema\",\"type\":\"object\",\"additionalProperties\":false,"
-    "\"properties\":{"
-    "\"default_timeout\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"of execs that name none\"},"
-    "\"kill_grace\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"between SIGTERM and SIGKILL at a timeout or cancel\"},"
-    "\"stop_grace\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"between SIGTERM and SIGKILL at a stop\"},"
-    "\"cache_time\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","
-    "\"description\":\"within which changes of the codebase on the host are seen inside\"},"
-    "\"max_output_bytes\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1099511627776,"
-    "\"description\":\"cap of each collected stream\"},"
+    "\"properties\":{" BACKEND_COMMON_SCHEMA
     "\"docker_host\":{\"type\":\"string\",\"pattern\":\"^((unix|tcp|http|https)://.+)?$\","
     "\"description\":\"the Engine's address; DOCKER_HOST or unix:///var/run/docker.sock if not given\"},"
     "\"tls\":{\"type\":\"string\",\"pattern\":\"^(auto|off|insecure|verify)$\","
@@ -137,8 +127,7 @@ static const char schema[] =
     "\"description\":\"processes and threads of sandboxes that name no limit; 0 = none\"}}}";
 
 static const char defaults[] =
-    "{\"default_timeout\":\"30s\",\"kill_grace\":\"2s\",\"stop_grace\":\"500ms\",\"cache_time\":\"1s\","
-    "\"max_output_bytes\":16777216,\"docker_host\":\"\",\"tls\":\"auto\",\"tls_cert_path\":\"\","
+    "{" BACKEND_COMMON_DEFAULTS "\"docker_host\":\"\",\"tls\":\"auto\",\"tls_cert_path\":\"\","
     "\"default_image\":\"ubuntu:22.04\",\"fuse_mount_base\":\"\",\"network_mode\":\"none\",\"enable_networking\":false,"
     "\"exec_transport\":\"agent\",\"pull\":\"missing\",\"oci_runtime\":\"\",\"read_only_root\":true,"
     "\"no_new_privileges\":true,\"cap_add\":[],\"seccomp_profile\":\"\",\"pids_limit\":512}";

@@ -3,8 +3,6 @@
 
 #include "info.h"
 
-#include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -46,31 +44,6 @@ static void probe_user(struct probe_list *list)
     else
         probe_list_add(list, RT_CHECK_FAIL, "user", "an ordinary user's workspace cannot be seen by the Engine",
                        "run as root, or use bwrap");
-}
-
-static void probe_fuse(struct probe_list *list)
-{
-    cleanup_fd int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
-
-    if (fd < 0)
-        probe_list_add(list, RT_CHECK_FAIL, "fuse", "/dev/fuse cannot be opened", "modprobe fuse");
-    else
-        probe_list_add(list, RT_CHECK_OK, "fuse", "/dev/fuse", "");
-}
-
-static void probe_helpers(const struct runtime *rt, struct probe_list *list)
-{
-    static const char *const helpers[] = { "permfs", "agent" };
-
-    for (size_t i = 0; i < ARRAY_LEN(helpers); i++) {
-        char path[PATH_MAX];
-
-        snprintf(path, sizeof path, "%s/%s", rt->libexec, helpers[i]);
-        if (access(path, X_OK) == 0)
-            probe_list_add(list, RT_CHECK_OK, helpers[i], path, "");
-        else
-            probe_list_add(list, RT_CHECK_FAIL, helpers[i], path, "reinstall stockade, or give libexec_dir");
-    }
 }
 
 void docker_probe(struct op *op, struct probe_list *list)

@@ -96,20 +96,29 @@ CONFORMANCE_TEST(load, X2_eight_gib_in_constant_memory)
     cr_expect(after.ru_maxrss - before.ru_maxrss < 32 << 10, "%ld KiB more", after.ru_maxrss - before.ru_maxrss);
 }
 
-/* A terminal that nobody reads: its command stands still, and is ended all the same. */
-CONFORMANCE_TEST(load, X11_a_terminal_without_a_reader)
+/* A terminal that nobody reads, with a child of its command that has the marker. */
+static rt_process *terminal_without_a_reader(const char *marker)
 {
-    const char *marker = marker_new();
-    rt_exit end = RT_EXIT_INIT;
     rt_process *process = NULL;
     char text[64];
 
-    NEED(RT_CAP_PROCESS | RT_CAP_TTY);
     BOX_UP("box", WRITE_ALL);
     snprintf(text, sizeof text, "sleep %s & exec yes", marker); /* the sleep alone has it in its command line */
     ASSERT_STATUS(RT_OK,
                   fx.ops->process_spawn(fx.rt, "box", REQUEST(.shell = text, .flags = RT_EXEC_TTY), CALL, &process));
     cr_expect(proc_await(marker, 1, 20000, NULL) == 1);
+    return process;
+}
+
+/* Its command stands still, and is ended all the same. */
+CONFORMANCE_TEST(load, X11_a_terminal_without_a_reader)
+{
+    const char *marker = marker_new();
+    rt_exit end = RT_EXIT_INIT;
+    rt_process *process;
+
+    NEED(RT_CAP_PROCESS | RT_CAP_TTY);
+    process = terminal_without_a_reader(marker);
     EXPECT_RUN(sh("box", "echo on"), 0, "on\n");
     EXPECT_STATUS(RT_OK, fx.ops->process_signal(fx.rt, process, SIGKILL, CALL));
     EXPECT_STATUS(RT_OK, fx.ops->process_wait(fx.rt, process, CALL, &end));
@@ -121,16 +130,9 @@ CONFORMANCE_TEST(load, X11_a_terminal_without_a_reader)
 CONFORMANCE_TEST(load, X11_a_released_terminal_without_a_reader)
 {
     const char *marker = marker_new();
-    rt_process *process = NULL;
-    char text[64];
 
     NEED(RT_CAP_PROCESS | RT_CAP_TTY);
-    BOX_UP("box", WRITE_ALL);
-    snprintf(text, sizeof text, "sleep %s & exec yes", marker); /* the sleep alone has it in its command line */
-    ASSERT_STATUS(RT_OK,
-                  fx.ops->process_spawn(fx.rt, "box", REQUEST(.shell = text, .flags = RT_EXEC_TTY), CALL, &process));
-    cr_expect(proc_await(marker, 1, 20000, NULL) == 1);
-    fx.ops->process_release(fx.rt, process);
+    fx.ops->process_release(fx.rt, terminal_without_a_reader(marker));
     cr_expect(proc_await(marker, 0, 20000, NULL) == 0);
 }
 
