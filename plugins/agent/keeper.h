@@ -59,7 +59,8 @@ struct conn {
 struct shell {
     pid_t pid; /* 0 once it has ended */
     int status;
-    int control; /* write end */
+    int control;   /* write end */
+    int interrupt; /* the signal that makes it drop what it does: SIGINT, or one whose trap has it raise that itself */
     int master, slave;
     char pts[32]; /* the terminal's path inside; "" = none */
 };

@@ -113,11 +113,11 @@ static void enter(enum stage next, int sig, uint32_t wait_ms)
     signal_new(sig);
 }
 
-static void interrupt_shell(void)
+static void interrupt_shell(int sig)
 {
     if (!shell.pid)
         return;
-    kill(shell.pid, SIGINT);
+    kill(shell.pid, sig);
     kill(shell.pid, SIGCONT);
 }
 
@@ -134,7 +134,7 @@ static void interrupt_again(void)
         if (procs[i].owner != &mine || procs[i].zombie || !is_after(&procs[i], &interrupted))
             continue;
         if (!any)
-            interrupt_shell();
+            interrupt_shell(shell.interrupt);
         any = true;
         kill(procs[i].pid, SIGINT);
     }
@@ -147,7 +147,7 @@ void cancel_begin(uint32_t grace)
         return;
     grace_ms = grace;
     interrupted = mark_now();
-    interrupt_shell(); /* first: what its child's death makes it do must not be interrupted too */
+    interrupt_shell(shell.interrupt); /* first: what its child's death makes it do must not be interrupted too */
     enter(INTERRUPTED, SIGINT, grace_ms);
 }
 
@@ -173,7 +173,7 @@ bool cancel_tick(bool shell_is_back, int *ret_wait)
     else if (stage == KILLED && late && !shell_is_back) {
         /* Not earlier: it acts on the first one only now that its child is dead, and the next command must not. */
         enter(GIVEN_UP, SIGKILL, LAST_WAIT_MS);
-        interrupt_shell();
+        interrupt_shell(SIGINT); /* itself: a trap of ours may have been replaced */
     } else if (stage == GIVEN_UP && late && !shell_is_back && shell.pid)
         kill(shell.pid, SIGKILL); /* its end is reported like any other */
     return true;

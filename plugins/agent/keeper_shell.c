@@ -102,8 +102,15 @@ static int terminal_make(uint32_t rows, uint32_t cols)
 /* The prompt and history are not wanted; a failed exec must not end the shell, as it does not end one at a terminal. */
 static int shell_prepare(void)
 {
-    static const char bash[] = "PS1= PS2=;shopt -s execfail;set +o history +H\n", sh[] = "PS1= PS2=\n";
-    const char *line = dialect == BASH ? bash : sh;
+    static const char *const lines[] = {
+        [POSIX_SHELL] = "PS1= PS2=\n",
+        [BASH] = "PS1= PS2=;shopt -s execfail;set +o history +H\n",
+        /* It leaves its SIGINT handler by longjmp(3), also out of malloc(3), and then stands still: busybox 1.35. */
+        [BUSYBOX] = "PS1= PS2=;trap '\\kill -INT $$' PWR\n",
+    };
+    const char *line = lines[dialect];
+
+    shell.interrupt = dialect == BUSYBOX ? SIGPWR : SIGINT;
 
     return write(shell.control, line, strlen(line)) < 0 ? -errno : 0;
 }
