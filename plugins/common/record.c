@@ -199,7 +199,7 @@ int32_t record_load(struct op *op, const char *id, struct record *ret)
     record_refresh(ret);
     if (ret->status != was)
         record_died(op, box_fd, ret);
-    return status;
+    return RT_OK;
 }
 
 /* Backs off to 16 ms: flock(2) has no deadline, and a lock is held as long as a start or a stop takes. */

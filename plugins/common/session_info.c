@@ -108,10 +108,11 @@ int32_t session_list_read(struct wire_in *in, const char *sandbox, rt_session_li
 rt_session_info *session_info_copy(const rt_session_info *info)
 {
     rt_session_info *copy = malloc(sizeof *copy + texts_size(info));
-    char *at = (char *)(copy + 1);
+    char *at;
 
     if (!copy)
         return NULL;
+    at = (char *)(copy + 1);
     *copy = *info;
     texts_move(copy, &at);
     return copy;

@@ -13,7 +13,7 @@
 #define SETTLE_MS        2000 /* how much longer the answer to a create is awaited after a cancel */
 #define START_LIMIT_MS   120000
 #define END_LIMIT_MS     10000 /* of removing a container; a storage driver may be slow */
-#define DIED_LIMIT_MS    1000
+#define DIED_LIMIT_MS    5000  /* once a death: an Engine under load answers late, and then the cause is lost */
 #define SWEEP_LIMIT_MS   5000
 #define SECCOMP_FILE_MAX ((size_t)1 << 20)
 
@@ -349,10 +349,12 @@ void docker_sweep(struct op *op)
         return;
     }
     request.path = path;
-    if (engine_call(op, docker->engine, &request, &answer)) /* without an Engine there is nothing to be found */
+    if (engine_call(op, docker->engine, &request, &answer)) { /* without an Engine there is nothing to be found */
         runtime_log(op->rt, RT_LOG_DEBUG, "looking for containers: %s", op->err->message);
-    else
-        cJSON_ArrayForEach (item, answer.json)
+    } else {
+        cJSON_ArrayForEach (item, answer.json) {
             sweep_one(op, item);
+        }
+    }
     engine_answer_release(&answer);
 }
