@@ -21,6 +21,10 @@
 /* A command that has not begun, since another process has its turn, leaves the queue with its connection. */
 static void session_terminate(struct process *process)
 {
+    struct op quiet;
+
+    op_init_quiet(&quiet, process->rt);
+    (void)process_poll(&quiet, process); /* its start may have been told, but not heard of yet */
     if (!process->started) {
         fd_closep(&process->conn);
         process->gone = true;
