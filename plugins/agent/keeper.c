@@ -374,6 +374,7 @@ static int progress(void)
             command_end();
     } else if (running && cancel_active()) {
         (void)cancel_tick(false, &wait);
+        shell_ask_again(command_id);
     }
     queue_run();
     return wait;

@@ -69,6 +69,11 @@ extern struct shell shell;
 
 int shell_start(const char *path, bool tty, uint32_t rows, uint32_t cols); /* 0 or -errno */
 int shell_send(uint64_t id, int last_code); /* sources what KEEPER_TEXT is; 0 or -errno */
+/*
+ * For a shell that was interrupted: asks for the code again if it has read all that it was sent and not reported, as
+ * a signal that comes late may have it drop the question, too. An answer too many is none.
+ */
+void shell_ask_again(uint64_t id);
 /* What a command did not read is not the next one's; after a cancelled one the settings are as at the start. */
 void shell_terminal_reset(bool settings_too);
 void shell_cpu(uint64_t *ret_user_us, uint64_t *ret_sys_us); /* of it and what it waited for */

@@ -182,6 +182,28 @@ static void run_make(char *run, size_t size, const char *code, const char *text,
         snprintf(run, size, "%s\\. %s %s", code, text, streams);
 }
 
+static void report_make(char *report, size_t size, uint64_t id)
+{
+    snprintf(report, size, "\\command echo %llu $? >>/proc/%d/fd/%d", (unsigned long long)id, (int)getpid(),
+             KEEPER_STATUS);
+}
+
+static int shell_ask(uint64_t id)
+{
+    char report[64], line[72];
+
+    report_make(report, sizeof report, id);
+    return shell_write(line, (size_t)snprintf(line, sizeof line, "%s\n", report));
+}
+
+void shell_ask_again(uint64_t id)
+{
+    int unread;
+
+    if (ioctl(KEEPER_CONTROL, FIONREAD, &unread) == 0 && !unread)
+        (void)shell_ask(id);
+}
+
 /*
  * Two lines. The first runs the command and reports; whatever a failing command makes the shell forget of it, the
  * second one is still in the pipe and reports again, which counts only if it is the first to arrive. Should the
@@ -204,16 +226,14 @@ int shell_send(uint64_t id, int last_code)
     else
         snprintf(streams, sizeof streams, "</proc/%d/fd/%d >>/proc/%d/fd/%d 2>>/proc/%d/fd/%d", me, KEEPER_IN, me,
                  KEEPER_OUT, me, KEEPER_ERR);
-    snprintf(report, sizeof report, "\\command echo %llu $? >>/proc/%d/fd/%d", (unsigned long long)id, me,
-             KEEPER_STATUS);
+    report_make(report, sizeof report, id);
     run_make(run, sizeof run, code, text, streams);
     if (dialect != BUSYBOX) /* which does not read its stdin */
         snprintf(reopen, sizeof reopen, ";[ -p /dev/stdin ]||\\exec </proc/%d/fd/%d", me, KEEPER_CONTROL);
     n = snprintf(line, sizeof line, "%s;%s%s\n", run, report, reopen);
     if (shell_write(line, (size_t)n))
         return -EPIPE;
-    n = snprintf(line, sizeof line, "%s\n", report);
-    return shell_write(line, (size_t)n);
+    return shell_ask(id);
 }
 
 void shell_terminal_reset(bool settings_too)
