@@ -36,7 +36,7 @@ extern "C" {
 #endif
 
 #define RT_ABI_MAJOR 1u
-#define RT_ABI_MINOR 0u
+#define RT_ABI_MINOR 1u
 
 /* Name of the one symbol that a plugin exports: `const rt_plugin *rt_plugin_entry(void)`. */
 #define RT_PLUGIN_ENTRY "rt_plugin_entry"
@@ -263,6 +263,11 @@ typedef struct rt_sandbox_info {
     rt_limits limits;                           /* as in force; frozen at its 1.0 layout */
     size_t n_labels;
     const rt_label *const *labels;
+    /* since 1.1 */
+    uint32_t flags; /* RT_SANDBOX_* as given at create */
+    uint32_t reserved;
+    size_t n_rules; /* as rules_update() or create() left them, in their order */
+    const rt_rule *const *rules;
 } rt_sandbox_info;
 
 typedef struct rt_sandbox_list {
@@ -540,7 +545,11 @@ typedef struct rt_ops {
     /* Closes the fds left and frees; a command that still runs is killed with its whole tree. NULL is a no-op. */
     void (*process_release)(rt_runtime *rt, rt_process *process);
 
-    /* Replaces a sandbox's rules, running or not (W11). RT_E_PATTERN with the rule's index; then nothing changes. */
+    /*
+     * Replaces a sandbox's rules (W11). On a running one every operation that begins after the call goes by the new
+     * ones, and files that are open keep the rights that they were opened with; otherwise they hold from the next
+     * start on. On an error nothing changes, unless the message says so. RT_E_PATTERN with the rule's index.
+     */
     int32_t (*rules_update)(rt_runtime *rt, const char *id, const rt_rule *rules, size_t n_rules, rt_call *call);
 
     /* The delta against the codebase. RT_E_UNSUPPORTED in `direct` mode, for these three. */

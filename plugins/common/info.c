@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Everything of a snapshot in one block: the struct, its labels, their texts. */
+/* Everything of a snapshot in one block: the struct, its labels and rules, their texts. */
 struct info_block {
     rt_sandbox_info info;
-    char text[];
+    _Alignas(rt_rule) char data[];
 };
 
-static size_t text_size(const struct record *record, const char *mnt)
+static size_t data_size(const struct record *record, const char *mnt)
 {
     const struct spec *spec = &record->spec;
     const char *const texts[] = { spec->id,      spec->codebase, spec->codebase_id,  spec->workspace,    spec->image,
@@ -23,7 +23,10 @@ static size_t text_size(const struct record *record, const char *mnt)
         size += strlen(texts[i]) + 1;
     for (size_t i = 0; i < spec->n_labels; i++)
         size += strlen(spec->labels[i].key) + strlen(spec->labels[i].value) + 2;
-    return size;
+    for (size_t i = 0; i < spec->n_rules; i++)
+        size += strlen(spec->rules[i].pattern) + 1;
+    return size + spec->n_labels * (sizeof(rt_label) + sizeof(rt_label *)) +
+           spec->n_rules * (sizeof(rt_rule) + sizeof(rt_rule *));
 }
 
 static const char *put(char **at, const char *text)
@@ -35,12 +38,14 @@ static const char *put(char **at, const char *text)
 }
 
 static void info_fill(rt_sandbox_info *info, const struct record *record, const char *runtime, const char *mnt,
-                      char *text)
+                      char *data)
 {
     const struct spec *spec = &record->spec;
-    rt_label *labels = (rt_label *)(void *)text;
-    const rt_label **pointers = (const rt_label **)(void *)(labels + spec->n_labels);
-    char *at = (char *)(pointers + spec->n_labels);
+    rt_label *labels = (rt_label *)(void *)data;
+    rt_rule *rules = (rt_rule *)(void *)(labels + spec->n_labels);
+    const rt_label **label_pointers = (const rt_label **)(void *)(rules + spec->n_rules);
+    const rt_rule **rule_pointers = (const rt_rule **)(void *)(label_pointers + spec->n_labels);
+    char *at = (char *)(rule_pointers + spec->n_rules);
 
     *info = (rt_sandbox_info){ .size = sizeof *info,
                                .status = record->status,
@@ -52,7 +57,10 @@ static void info_fill(rt_sandbox_info *info, const struct record *record, const 
                                .stopped_ns = record->stopped_us * 1000,
                                .limits = spec->limits,
                                .n_labels = spec->n_labels,
-                               .labels = pointers };
+                               .labels = label_pointers,
+                               .flags = spec->flags,
+                               .n_rules = spec->n_rules,
+                               .rules = rule_pointers };
     info->id = put(&at, spec->id);
     info->codebase = put(&at, spec->codebase);
     info->codebase_id = put(&at, spec->codebase_id);
@@ -67,7 +75,12 @@ static void info_fill(rt_sandbox_info *info, const struct record *record, const 
     for (size_t i = 0; i < spec->n_labels; i++) {
         labels[i] = (rt_label){ .size = sizeof *labels, .key = put(&at, spec->labels[i].key) };
         labels[i].value = put(&at, spec->labels[i].value);
-        pointers[i] = &labels[i];
+        label_pointers[i] = &labels[i];
+    }
+    for (size_t i = 0; i < spec->n_rules; i++) {
+        rules[i] = spec->rules[i];
+        rules[i].pattern = put(&at, spec->rules[i].pattern);
+        rule_pointers[i] = &rules[i];
     }
 }
 
@@ -81,12 +94,10 @@ int32_t info_from_record(struct op *op, const struct record *record, rt_sandbox_
         mnt = strdup("");
     else
         mnt = runtime_mount_point(op->rt, record->spec.id);
-    block = mnt ? malloc(sizeof *block + record->spec.n_labels * (sizeof(rt_label) + sizeof(rt_label *)) +
-                         text_size(record, mnt))
-                : NULL;
+    block = mnt ? malloc(sizeof *block + data_size(record, mnt)) : NULL;
     if (!block)
         return op_fail(op, RT_E_NOMEM, 0, "a snapshot of '%s'", record->spec.id);
-    info_fill(&block->info, record, op->rt->backend->name, mnt, block->text);
+    info_fill(&block->info, record, op->rt->backend->name, mnt, block->data);
     *ret = &block->info;
     return RT_OK;
 }

@@ -37,8 +37,10 @@ int32_t op_session_list(rt_runtime *rt, const char *id, rt_call *call, rt_sessio
 void session_info_free(rt_session_info *info);
 void session_list_free(rt_session_list *list);
 
-/* unsupported.c */
+/* rules_update.c */
 int32_t op_rules_update(rt_runtime *rt, const char *id, const rt_rule *rules, size_t n_rules, rt_call *call);
+
+/* unsupported.c */
 int32_t op_changes_list(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret);
 int32_t op_changes_commit(rt_runtime *rt, const char *id, const rt_commit_spec *spec, rt_call *call, rt_changes **ret);
 int32_t op_changes_discard(rt_runtime *rt, const char *id, const char *const *paths, rt_call *call);
@@ -49,7 +51,7 @@ void changes_free(rt_changes *changes);
 void stats_free(rt_stats *stats);
 
 /* What common can do, whatever the backend. */
-#define COMMON_CAPS (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY)
+#define COMMON_CAPS (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY | RT_CAP_RULES_UPDATE)
 
 #define COMMON_OPS(open_fn)                                                                                            \
     {                                                                                                                  \

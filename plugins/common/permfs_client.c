@@ -18,6 +18,18 @@
 
 #define START_TIMEOUT_S 15
 #define QUIT_TIMEOUT_MS 2000
+#define RULES_TIMEOUT_S 30 /* the most rules that there can be, compiled on a machine that has much else to do */
+
+static void rules_put(struct wire_out *w, const struct spec *spec)
+{
+    wire_put_u32(w, (uint32_t)spec->n_rules);
+    for (size_t i = 0; i < spec->n_rules; i++) {
+        wire_put_str(w, spec->rules[i].pattern);
+        wire_put_u32(w, (uint32_t)spec->rules[i].type);
+        wire_put_u32(w, (uint32_t)spec->rules[i].permission);
+        wire_put_u32(w, (uint32_t)spec->rules[i].priority);
+    }
+}
 
 static void config_put(struct wire_out *w, const struct record *record, const char *mount_point,
                        const struct settings *settings)
@@ -33,13 +45,7 @@ static void config_put(struct wire_out *w, const struct record *record, const ch
     wire_put_u32(w, who->owner_gid);
     wire_put_u32(w, who->host_uid);
     wire_put_u32(w, who->host_gid);
-    wire_put_u32(w, (uint32_t)spec->n_rules);
-    for (size_t i = 0; i < spec->n_rules; i++) {
-        wire_put_str(w, spec->rules[i].pattern);
-        wire_put_u32(w, (uint32_t)spec->rules[i].type);
-        wire_put_u32(w, (uint32_t)spec->rules[i].permission);
-        wire_put_u32(w, (uint32_t)spec->rules[i].priority);
-    }
+    rules_put(w, spec);
 }
 
 /* Takes an answer: RT_OK if it is the one wanted, else what permfs says, or that it is dead. */
@@ -138,6 +144,27 @@ int32_t permfs_start(struct op *op, const struct record *record, int box_fd, con
     }
     *ret = (struct permfs){ .pid = pid, .fd = take_fd(&ours) };
     return RT_OK;
+}
+
+int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd)
+{
+    cleanup_fd int sock = socket_connect(box_fd, "permfs.sock");
+    struct wire_out body = { 0 };
+    struct op patient = *op; /* what has been sent cannot be called back: not cut short by the call's end */
+    int32_t status;
+    int err;
+
+    patient.cancel_fd = -1;
+    patient.deadline_ns = 0;
+    if (sock < 0)
+        return op_fail(op, RT_E_UNAVAILABLE, -sock, "reach the filesystem daemon");
+    rules_put(&body, &record->spec);
+    err = body.failed ? -ENOMEM : msg_send(sock, PERMFS_RULES, body.data, body.len, NULL, 0);
+    wire_out_release(&body);
+    if (err)
+        return op_fail(op, error_status(-err), -err, "give the filesystem daemon its rules");
+    status = op_wait_readable(&patient, sock, now_ns() + RULES_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
+    return status ? status : answer_take(op, sock, PERMFS_OK);
 }
 
 /* Waits for a pidfd's process to end. */

@@ -13,6 +13,9 @@ struct permfs {
 int32_t permfs_start(struct op *op, const struct record *record, int box_fd, const char *mount_point,
                      struct permfs *ret);
 
+/* Makes the daemon of a running sandbox go by the record's rules, of which it takes all or none. */
+int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd);
+
 /*
  * Ends a sandbox's daemon and its mount, whatever state they are in: asks, then kills, then unmounts.
  * owner_fd is the owner's connection or -1. Returns RT_OK when no mount is left.

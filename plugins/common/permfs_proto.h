@@ -26,7 +26,7 @@ enum permfs_msg {
     PERMFS_QUIT = 6,   /* empty: unmounts, answers OK, exits */
     /*
      * Replaces the rules: u32 count, then for each: str pattern, u32 type, u32 permission (values of runtime_api.h),
-     * u32 priority (two's complement).
+     * u32 priority (two's complement). Once it is answered every operation goes by the new ones.
      */
     PERMFS_RULES = 7,
 };
@@ -34,6 +34,7 @@ enum permfs_msg {
 #define PERMFS_LEASE          1u /* end of file on fd 3 means: unmount and exit. Without it the owner may go. */
 #define PERMFS_NO_PASSTHROUGH 2u /* all data goes through the daemon, as where the kernel cannot do otherwise */
 #define PERMFS_NO_WATCH       4u /* what the kernel was told holds for the cache time, as where inotify cannot be had */
-#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH)
+#define PERMFS_NO_EPOCH       8u /* new rules are told to the kernel entry by entry, as where it has no epochs */
+#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH | PERMFS_NO_EPOCH)
 
 #endif

@@ -12,12 +12,6 @@ static int32_t unsupported(rt_runtime *rt, rt_call *call, const char *name)
     return op_end(&op, op_fail(&op, RT_E_UNSUPPORTED, 0, "%s is not supported by this runtime", name));
 }
 
-int32_t op_rules_update(rt_runtime *rt, const char *id, const rt_rule *rules, size_t n_rules, rt_call *call)
-{
-    (void)id, (void)rules, (void)n_rules;
-    return unsupported(rt, call, "rules_update");
-}
-
 int32_t op_changes_list(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret)
 {
     (void)id, (void)ret;

@@ -113,6 +113,13 @@ double fs_timeout(const struct fs *fs, struct node *dir)
     return seconds(fs, node_is_watched(dir));
 }
 
+double fs_missing_timeout(const struct fs *fs, struct node *dir)
+{
+    const double timeout = fs_timeout(fs, dir), most = FS_MISSING_MS / 1000.0;
+
+    return fs->epochs || timeout < most ? timeout : most;
+}
+
 /* Names of one inode are several nodes: what changes by one of them must be seen by the others at once. */
 double fs_attr_timeout(const struct fs *fs, const struct stat *st, bool watched)
 {

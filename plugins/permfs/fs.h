@@ -29,6 +29,7 @@ struct fs {
     struct device device;
     struct watch watch;
     struct node_table nodes;
+    bool epochs; /* constant once there are workers */
     /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
     pthread_mutex_t rename_lock;
 };
@@ -36,7 +37,12 @@ struct fs {
 /* rules: those of the settings. Returns 0 or -errno. */
 int fs_init(struct fs *fs, const struct settings *settings);
 void fs_release(struct fs *fs);
-/* Every operation from here on goes by these rules; what the kernel has cached by the old ones is dropped. */
+/* Finds out how new rules can be told to the kernel; before there are workers. */
+void fs_epochs_start(struct fs *fs, struct fuse_session *session);
+/*
+ * Once it returns every operation goes by these rules: what the kernel has cached by the old ones is dropped. That can
+ * take up to FS_MISSING_MS where the kernel has no epochs. Returns 0 or -ENOMEM.
+ */
 int fs_set_rules(struct fs *fs, struct fuse_session *session, struct rules *rules);
 /* The kernel drops all that it knows. */
 void fs_forget_all(struct fs *fs, struct fuse_session *session);
@@ -54,6 +60,9 @@ struct node *fs_node(struct fs *fs, fuse_ino_t ino);
 fuse_ino_t fs_ino(struct fs *fs, struct node *node);
 /* Seconds for which the kernel may keep what it was told of a name in the directory, there or not. */
 double fs_timeout(const struct fs *fs, struct node *dir);
+/* The same of a name that is not there: without epochs it cannot be taken back, and holds for FS_MISSING_MS at most. */
+double fs_missing_timeout(const struct fs *fs, struct node *dir);
+#define FS_MISSING_MS 1000u
 void fs_reply(fuse_req_t req, int r); /* r: 0 or -errno */
 
 /* 0 if the node has at least `want`, -ENOENT if it is not visible, -EACCES otherwise. */

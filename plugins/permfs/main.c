@@ -85,6 +85,7 @@ static void *serve(void *arg)
         fuse_loop_cfg_set_idle_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_max_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_clone_fd(loop, 0);
+        fs_epochs_start(&d->fs, d->mount.session);
         watch_start(&d->fs, d->mount.session);
         (void)fuse_session_loop_mt(d->mount.session, loop);
         watch_stop(&d->fs);

@@ -23,7 +23,7 @@ void fs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
         return;
     }
     count = watch_enter(fs, place.dir, place.fd);
-    entry.entry_timeout = fs_timeout(fs, place.dir);
+    entry.entry_timeout = fs_missing_timeout(fs, place.dir);
     r = fs_enter(fs, &place, &entry);
     if (r == -ENOENT && fs->settings->cache_ms) /* the kernel remembers that too; ino is 0 */
         fuse_reply_entry(req, &entry);

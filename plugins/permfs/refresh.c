@@ -7,9 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#define NOTIFY_INC_EPOCH 8 /* FUSE_NOTIFY_INC_EPOCH; linux/fuse.h has it since Linux 6.16 */
+#define NOTIFY_INC_EPOCH 8  /* FUSE_NOTIFY_INC_EPOCH; linux/fuse.h has it since Linux 6.16 */
+#define TICK_MS          20 /* the kernel counts times in jiffies, of 10 ms at most, and rounds up */
 
-/* Makes the kernel look up again all that it knows, and all that it knows to be missing. */
+/*
+ * Makes the kernel look up again all that it knows, and all that it knows to be missing. A reply counts as of the
+ * epoch in which its request was made, so that none of the old rules' can come late.
+ */
 static int raise_epoch(struct fuse_session *session)
 {
     struct fuse_out_header head = { .len = sizeof head, .error = NOTIFY_INC_EPOCH };
@@ -48,17 +52,25 @@ static int forget_known(struct fs *fs, struct fuse_session *session, bool entrie
     return r;
 }
 
+void fs_epochs_start(struct fs *fs, struct fuse_session *session)
+{
+    fs->epochs = fs->settings->epochs && raise_epoch(session) == 0;
+}
+
 int fs_set_rules(struct fs *fs, struct fuse_session *session, struct rules *rules)
 {
+    const unsigned ms = fs->settings->cache_ms < FS_MISSING_MS ? fs->settings->cache_ms : FS_MISSING_MS;
+    bool told;
+
     node_set_rules(&fs->nodes, rules);
-    if (raise_epoch(session) == 0)
-        return 0;
-    /* An older kernel is told entry by entry; what it holds for missing expires with the cache time. */
-    return forget_known(fs, session, true, false);
+    told = fs->epochs && raise_epoch(session) == 0;
+    if (!told) /* what it holds for missing is waited out; then it is told entry by entry what else it knows */
+        (void)usleep((ms + TICK_MS) * 1000);
+    return forget_known(fs, session, !told, true);
 }
 
 void fs_forget_all(struct fs *fs, struct fuse_session *session)
 {
     (void)fuse_lowlevel_notify_inval_inode(session, FUSE_ROOT_ID, -1, 0);
-    (void)forget_known(fs, session, raise_epoch(session) != 0, true);
+    (void)forget_known(fs, session, !fs->epochs || raise_epoch(session) != 0, true);
 }

@@ -82,6 +82,7 @@ static int decode_body(struct wire_in *w, struct settings *c, char why[WHY_MAX])
     c->lease = flags & PERMFS_LEASE;
     c->watch = !(flags & PERMFS_NO_WATCH);
     c->passthrough = !(flags & PERMFS_NO_PASSTHROUGH);
+    c->epochs = !(flags & PERMFS_NO_EPOCH);
     if (!c->sandbox || !c->mount_point)
         return fail(why, -ENOMEM, "out of memory");
     if (w->failed || (flags & ~PERMFS_FLAGS) || c->cache_ms > CACHE_MS_MAX || c->mount_point[0] != '/')

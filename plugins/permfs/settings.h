@@ -17,6 +17,7 @@ struct settings {
     bool lease;
     bool watch;       /* for the host's changes */
     bool passthrough; /* wanted, where it can be had */
+    bool epochs;      /* likewise, see refresh.c */
     uint32_t cache_ms;
     uid_t owner_uid, shown_uid;
     gid_t owner_gid, shown_gid;

@@ -359,3 +359,72 @@ CONFORMANCE_TEST(rules, W11_rules_update)
     ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
     EXPECT_OPS("box", { "write:a", "EACCES" }, { "stat:b", "ENOENT" });
 }
+
+/* What get() says of a sandbox's rules, against what was given. */
+static void rules_told(const char *id, const rt_rule *rules, size_t n)
+{
+    rt_sandbox_info *info = NULL;
+
+    ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, id, CALL, &info));
+    cr_assert_geq(info->size, sizeof *info, "a plugin that updates rules tells them too");
+    cr_assert_eq(info->n_rules, n);
+    for (size_t i = 0; i < n; i++) {
+        const rt_rule *told = info->rules[i];
+
+        cr_expect(!strcmp(told->pattern, rules[i].pattern) && told->type == rules[i].type &&
+                      told->permission == rules[i].permission && told->priority == rules[i].priority,
+                  "rule %zu: '%s' %d %d %d", i, told->pattern, told->type, told->permission, told->priority);
+    }
+    cr_expect_eq(info->flags, 0);
+    fx.ops->sandbox_info_free(info);
+}
+
+/* Rules of a sandbox that does not run hold from its next start on, for another host process too. */
+CONFORMANCE_TEST(rules, W11_rules_of_a_sandbox_that_does_not_run)
+{
+    const rt_rule first[] = { READ_ALL, GLOB("b", RT_PERM_NONE), PROBE_RULE };
+    const rt_rule second[] = { WRITE_ALL, DIRECTORY("a\n\"dir", RT_PERM_VIEW), PROBE_RULE };
+    rt_sandbox_spec spec = box_spec("box");
+
+    NEED(RT_CAP_RULES_UPDATE);
+    HOST_MUST(tree_put(fx.codebase, "b", "b"));
+    probe_install();
+    spec.lifetime = RT_LIFETIME_PERSISTENT;
+    ASSERT_STATUS(RT_OK, fx.ops->create(fx.rt, &spec, CALL, NULL));
+    rules_told("box", NULL, 0);
+    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", first, 3, CALL));
+    rules_told("box", first, 3);
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_OPS("box", { "stat:b", "ENOENT" }, { "create:new", "EACCES" });
+    ASSERT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
+    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", second, 3, CALL));
+    cr_expect_eq(box_status("box"), RT_SANDBOX_STOPPED);
+    fixture_reopen();
+    rules_told("box", second, 3);
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_OPS("box", { "stat:b", "ok" }, { "unlink:b", "ok" });
+    /* And by a process that did not start it. */
+    fixture_reopen();
+    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", first, 3, CALL));
+    EXPECT_OPS("box", { "create:new", "EACCES" });
+    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", NULL, 0, CALL));
+    rules_told("box", NULL, 0);
+}
+
+/* Whatever the sandbox has just seen or missed, and may have cached: the update's end is the line. */
+CONFORMANCE_TEST(rules, W11_again_and_again)
+{
+    const rt_rule open[] = { WRITE_ALL, GLOB("**/never", RT_PERM_NONE) };
+    const rt_rule shut[] = { READ_ALL, GLOB("d/**", RT_PERM_NONE) };
+
+    NEED(RT_CAP_RULES_UPDATE);
+    HOST_MUST(tree_put(fx.codebase, "d/in/f", "text") && tree_put(fx.codebase, "never", "x"));
+    BOX_UP("box", WRITE_ALL);
+    for (int i = 0; i < 8; i++) {
+        ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", shut, 2, CALL));
+        EXPECT_RUN(sh("box", "cat d/in/f || ls; (: > new) || echo refused; (cd d) || echo none"), 0,
+                   "never\nrefused\nnone\n");
+        ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", open, 2, CALL));
+        EXPECT_RUN(sh("box", "cat d/in/f; ls; : > d/new && rm d/new; cd d/in && ls"), 0, "textd\nf\n");
+    }
+}

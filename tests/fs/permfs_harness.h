@@ -40,7 +40,7 @@ struct harness {
 };
 
 #define HARNESS_BUF   4096
-#define HARNESS_PLAIN (PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH)
+#define HARNESS_PLAIN (PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH | PERMFS_NO_EPOCH)
 
 #define N(a) (sizeof(a) / sizeof *(a))
 

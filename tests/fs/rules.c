@@ -300,11 +300,19 @@ FS_TEST(rules, no_rules_are_an_empty_workspace)
     FAILS(EACCES, mkdirat(at, "d", 0755));
 }
 
+static void replace(const struct rule *rules, size_t n)
+{
+    struct wire_out w = { 0 };
+
+    harness_put_rules(&w, rules, n);
+    cr_expect(harness_request(&h, PERMFS_RULES, w.data, w.len) == PERMFS_OK);
+    wire_out_release(&w);
+}
+
 FS_TEST(rules, new_rules_hold_at_once)
 {
     static const struct rule before[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "b", 2, RT_PERM_NONE, 1 } };
     static const struct rule after[] = { { "**", RT_RULE_GLOB, RT_PERM_READ, 0 }, { "a", 2, RT_PERM_NONE, 1 } };
-    struct wire_out w = { 0 };
     struct stat st;
     int fd;
 
@@ -314,13 +322,35 @@ FS_TEST(rules, new_rules_hold_at_once)
     FAILS(ENOENT, fstatat(at, "b", &st, 0));
     fd = openat(at, "d/c", O_RDWR);
     WORKS(fd);
-    harness_put_rules(&w, after, N(after));
-    cr_expect(harness_request(&h, PERMFS_RULES, w.data, w.len) == PERMFS_OK);
-    wire_out_release(&w);
+    replace(after, N(after));
     FAILS(ENOENT, fstatat(at, "a", &st, 0));
     WORKS(fstatat(at, "b", &st, 0));
     FAILS(EACCES, open_close("d/c", O_RDWR));
     cr_expect(pwrite(fd, "4", 1, 0) == 1);
     close(fd);
     cr_expect(tree_is(h.mnt, "d/c", "4"));
+}
+
+/* A process in a directory that is hidden from it now, which the kernel does not look up again, sees nothing of it. */
+FS_TEST(rules, new_rules_hold_for_the_current_directory)
+{
+    static const struct rule before[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 } };
+    static const struct rule after[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "d/**", 0, RT_PERM_NONE, 1 } };
+    struct stat st;
+    int dir;
+
+    cr_assert(tree_put(h.base, "d/f", "1"));
+    start(before, N(before));
+    dir = openat(at, "d", O_PATH | O_DIRECTORY);
+    WORKS(dir);
+    WORKS(fstatat(dir, "", &st, AT_EMPTY_PATH));
+    WORKS(fstatat(dir, "f", &st, 0));
+    FAILS(ENOENT, fstatat(dir, "none", &st, 0));
+    replace(after, N(after));
+    FAILS(ENOENT, fstatat(dir, "", &st, AT_EMPTY_PATH));
+    FAILS(ENOENT, fstatat(dir, "f", &st, 0));
+    FAILS(ENOENT, openat(dir, ".", O_RDONLY | O_DIRECTORY));
+    replace(before, N(before));
+    WORKS(fstatat(dir, "f", &st, 0));
+    close(dir);
 }

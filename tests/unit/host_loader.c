@@ -54,7 +54,7 @@ struct refusal {
 ParameterizedTestParameters(host_loader, B2_refusal_names_file_and_reason)
 {
     static struct refusal cases[] = {
-        { "wrong_abi", RT_E_ABI, "made for ABI 42.7, this host has ABI 1.0" },
+        { "wrong_abi", RT_E_ABI, "made for ABI 42.7, this host has ABI 1.1" },
         { "no_symbol", RT_E_ABI, "no symbol 'rt_plugin_entry'" },
         { "null_entry", RT_E_ABI, "returned NULL" },
         { "torn_table", RT_E_ABI, "torn table: rt_ops has 216 bytes, version 1.0 has 304" },
