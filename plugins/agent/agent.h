@@ -50,7 +50,8 @@ void conn_accept(int fd);
 struct cmd *cmd_new(int fd); /* fd -1: a command without a connection. NULL: no memory, fd is closed */
 void cmd_take_connection(struct cmd *cmd, struct cmd *from); /* from ends; its host hears of cmd from now on */
 void cmd_send(struct cmd *cmd, uint32_t type, const struct wire_out *body);
-void cmd_refuse(struct cmd *cmd, enum agent_stage stage, int err); /* and that is its end */
+void cmd_send_fd(struct cmd *cmd, uint32_t type, const struct wire_out *body, int fd); /* borrowed; -1 = none */
+void cmd_refuse(struct cmd *cmd, enum agent_stage stage, int err);                     /* and that is its end */
 void cmd_reaped(struct cmd *cmd, int status, const struct rusage *usage);
 void cmd_finish_kill(struct cmd *cmd); /* nothing of its tree is left */
 void cmds_bury(void);                  /* frees the commands that have ended; between two rounds of events */
@@ -87,6 +88,7 @@ void session_create(struct cmd *cmd, const struct msg *msg);
 void session_destroy(struct cmd *cmd, const struct msg *msg);
 void session_list(struct cmd *cmd, const struct msg *msg);
 void session_attach(struct cmd *cmd, const struct msg *msg);
+void session_hand_over(struct cmd *cmd, struct msg *msg);
 void session_keeper_ended(struct session *session); /* it stays in the list as closed */
 
 /* sink.c */

@@ -44,7 +44,7 @@ void cmds_bury(void)
 }
 
 /* A host that does not read its answers is treated like one that has gone: never wait for it. */
-static void cmd_send_fd(struct cmd *cmd, uint32_t type, const struct wire_out *body, int fd)
+void cmd_send_fd(struct cmd *cmd, uint32_t type, const struct wire_out *body, int fd)
 {
     const void *data = body ? body->data : NULL;
 
@@ -163,6 +163,10 @@ static void cmd_message(struct cmd *cmd, struct msg *msg)
     case AGENT_SESSION_ATTACH:
         if (cmd->phase == CMD_NEW)
             session_attach(cmd, msg);
+        break;
+    case AGENT_SESSION_HAND_OVER:
+        if (cmd->phase == CMD_NEW)
+            session_hand_over(cmd, msg);
         break;
     case AGENT_SINK:
         for (size_t i = 0; i < msg->n_fds; i++)

@@ -54,15 +54,18 @@ static void conn_free(struct conn *conn)
         break;
     }
     watch_close(&conn->watch);
+    if (conn->answers >= 0)
+        close(conn->answers);
     command_release(&conn->command);
     free(conn);
 }
 
-static void conn_send(struct conn *conn, uint32_t type, const struct wire_out *body, int fd)
+/* A host that does not read its answers is treated like one that has gone. */
+static void conn_send(struct conn *conn, uint32_t type, const struct wire_out *body)
 {
     if (conn->watch.fd < 0)
         return;
-    if (msg_send(conn->watch.fd, type, body ? body->data : NULL, body ? body->len : 0, &fd, fd >= 0) < 0)
+    if (msg_write(conn->answers, type, body ? body->data : NULL, body ? body->len : 0) < 0)
         watch_close(&conn->watch);
 }
 
@@ -72,7 +75,7 @@ static void conn_refuse(struct conn *conn, enum agent_stage stage, int err)
 
     wire_put_u32(&body, stage);
     wire_put_u32(&body, (uint32_t)err);
-    conn_send(conn, AGENT_REFUSED, &body, -1);
+    conn_send(conn, AGENT_REFUSED, &body);
     wire_out_release(&body);
 }
 
@@ -108,7 +111,7 @@ static void exited_send(struct conn *conn, int wait_status)
     wire_put_u64(&body, user_us > user ? user_us - user : 0);
     wire_put_u64(&body, sys_us > sys ? sys_us - sys : 0);
     wire_put_u64(&body, 0); /* the shell's children are not told apart */
-    conn_send(conn, AGENT_EXITED, &body, -1);
+    conn_send(conn, AGENT_EXITED, &body);
     wire_out_release(&body);
 }
 
@@ -153,15 +156,15 @@ static bool command_begin(struct conn *conn)
         conn_refuse(conn, AGENT_STAGE_CWD, err);
         return false;
     }
-    if (shell.master >= 0 && size.ws_row && size.ws_col)
-        (void)ioctl(shell.master, TIOCSWINSZ, &size);
+    if (shell.terminal >= 0 && size.ws_row && size.ws_col)
+        (void)ioctl(shell.terminal, TIOCSWINSZ, &size);
     if (!streams_set(command)) {
         conn_refuse(conn, AGENT_STAGE_SETUP, errno);
         streams_reset();
         return false;
     }
     wire_put_u32(&body, (uint32_t)shell.pid);
-    conn_send(conn, AGENT_STARTED, &body, shell.master);
+    conn_send(conn, AGENT_STARTED, &body);
     wire_out_release(&body);
     if (conn->watch.fd < 0) { /* it has gone: nobody would hear of a cancel, either */
         streams_reset();
@@ -197,7 +200,7 @@ static void queue_run(void)
     while (!running && (conn = queue_first())) {
         conn->queued = false;
         if (!shell.pid)
-            conn_send(conn, AGENT_SESSION_CLOSED, NULL, -1);
+            conn_send(conn, AGENT_SESSION_CLOSED, NULL);
         else if (command_begin(conn))
             return;
         command_release(&conn->command);
@@ -300,6 +303,7 @@ static void agent_ready(struct watch *watch, uint32_t events)
     conn = calloc(1, sizeof *conn);
     if (conn) {
         *conn = (struct conn){ .watch = { .ready = conn_ready, .fd = msg_take_fd(&msg, 0) },
+                               .answers = msg_take_fd(&msg, 1),
                                .next = conns,
                                .command = { .text = -1, .in = -1, .out = -1, .err = -1 } };
         conns = conn;
@@ -389,14 +393,15 @@ static int watch_start(struct watch *watch, int fd, void (*ready)(struct watch *
 }
 
 /* First of all: the numbers that the shell knows are taken before anything else can get them. */
-static int fds_reserve(int *ret_agent)
+static int fds_reserve(bool has_terminal, int *ret_agent, int *ret_terminal)
 {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
     null_fd = fcntl(null, F_DUPFD_CLOEXEC, 64);
     *ret_agent = fcntl(0, F_DUPFD_CLOEXEC, 64);
+    *ret_terminal = has_terminal ? fcntl(2, F_DUPFD_CLOEXEC, 64) : -1;
     state = mmap(NULL, sizeof *state, PROT_READ | PROT_WRITE, MAP_SHARED, 1, 0);
-    if (null_fd < 0 || *ret_agent < 0 || state == MAP_FAILED)
+    if (null_fd < 0 || *ret_agent < 0 || (has_terminal && *ret_terminal < 0) || state == MAP_FAILED)
         return -1;
     for (int fd = 0; fd < KEEPER_FD_END; fd++)
         if (dup3(null_fd, fd, O_CLOEXEC) < 0)
@@ -428,14 +433,15 @@ static int signals_init(void)
 
 int keeper_main(int argc, char **argv)
 {
-    int sock;
+    int sock, terminal;
 
-    if (argc != 6 || fds_reserve(&sock) < 0 || loop_init() < 0 || procs_init() < 0 || signals_init() < 0)
+    if (argc != 4 || fds_reserve(*argv[3], &sock, &terminal) < 0 || loop_init() < 0 || procs_init() < 0 ||
+        signals_init() < 0)
         return 125;
     if (statuses_init() < 0 || watch_start(&agent, sock, agent_ready) < 0)
         return 125;
     (void)prctl(PR_SET_NAME, "stockade-keeper");
-    if (shell_start(argv[2], argv[3][0] == '1', (uint32_t)atoi(argv[4]), (uint32_t)atoi(argv[5])) < 0)
+    if (shell_start(argv[2], terminal, argv[3]) < 0)
         return 125;
     state->pid = (uint32_t)shell.pid;
     for (;;) {

@@ -50,6 +50,7 @@ struct command {
 struct conn {
     struct watch watch; /* fd is -1 once the host has gone */
     struct conn *next;
+    int answers; /* pipe; -1 once the host has gone */
     bool queued, running;
     uint64_t order; /* in the queue */
     struct command command;
@@ -61,14 +62,14 @@ struct shell {
     int status;
     int control;   /* write end */
     int interrupt; /* the signal that makes it drop what it does: SIGINT, or one whose trap has it raise that itself */
-    int master, slave;
-    char pts[32]; /* the terminal's path inside; "" = none */
+    int terminal;  /* -1 = none */
+    const char *pts; /* its path inside; "" = none */
 };
 
 extern struct shell shell;
 
-int shell_start(const char *path, bool tty, uint32_t rows, uint32_t cols); /* 0 or -errno */
-int shell_send(uint64_t id, int last_code); /* sources what KEEPER_TEXT is; 0 or -errno */
+int shell_start(const char *path, int terminal, const char *pts); /* 0 or -errno */
+int shell_send(uint64_t id, int last_code);                       /* sources what KEEPER_TEXT is; 0 or -errno */
 /*
  * For a shell that was interrupted: asks for the code again if it has read all that it was sent and not reported, as
  * a signal that comes late may have it drop the question, too. An answer too many is none.

@@ -4,10 +4,11 @@
 
 #include <stdint.h>
 
-#define KEEPER_ARG "keeper" /* `agent keeper SHELL TTY ROWS COLUMNS`; fd 0: to the agent, fd 1: a keeper_state */
+/* `agent keeper SHELL TERMINAL`; fd 0: to the agent, 1: a keeper_state, 2: the terminal, unless TERMINAL is "". */
+#define KEEPER_ARG "keeper"
 
 enum keeper_msg {
-    KEEPER_ATTACH = 1, /* fds: a host's connection, which is the keeper's from then on */
+    KEEPER_ATTACH = 1, /* fds: a host's connection, and the pipe for what is said to it */
 };
 
 /* Shared with the agent, which believes none of it. */

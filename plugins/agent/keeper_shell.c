@@ -16,7 +16,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-struct shell shell = { .control = -1, .master = -1, .slave = -1 };
+struct shell shell = { .control = -1, .terminal = -1 };
 
 static struct termios termios_at_start;
 static int stat_fd = -1;
@@ -76,8 +76,8 @@ static void shell_exec(const char *path)
     snprintf(control, sizeof control, "/proc/%d/fd/%d", (int)getppid(), KEEPER_CONTROL);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     setsid();
-    if (shell.slave >= 0)
-        (void)ioctl(shell.slave, TIOCSCTTY, 0);
+    if (shell.terminal >= 0)
+        (void)ioctl(shell.terminal, TIOCSCTTY, 0);
     if (dup2(dialect == BUSYBOX ? KEEPER_TEXT : KEEPER_CONTROL, 0) < 0 || dup2(KEEPER_TEXT, 1) < 0 ||
         dup2(KEEPER_TEXT, 2) < 0)
         _exit(126);
@@ -85,18 +85,6 @@ static void shell_exec(const char *path)
     sigprocmask(SIG_SETMASK, &none, NULL);
     execv(path, argvs[dialect]);
     _exit(errno == ENOENT ? 127 : 126);
-}
-
-static int terminal_make(uint32_t rows, uint32_t cols)
-{
-    int n, err = tty_open(rows, cols, &shell.master, &shell.slave);
-
-    if (err)
-        return -err;
-    if (ioctl(shell.master, TIOCGPTN, &n) < 0 || tcgetattr(shell.slave, &termios_at_start) < 0)
-        return -errno;
-    snprintf(shell.pts, sizeof shell.pts, "/dev/pts/%d", n);
-    return 0;
 }
 
 /* The prompt and history are not wanted; a failed exec must not end the shell, as it does not end one at a terminal. */
@@ -115,16 +103,18 @@ static int shell_prepare(void)
     return write(shell.control, line, strlen(line)) < 0 ? -errno : 0;
 }
 
-int shell_start(const char *path, bool tty, uint32_t rows, uint32_t cols)
+int shell_start(const char *path, int terminal, const char *pts)
 {
     char stat_path[32];
-    int pair[2], err;
+    int pair[2];
 
     return_fd = memfd_create("return", MFD_CLOEXEC);
     if (return_fd < 0)
         return -errno;
-    if (tty && (err = terminal_make(rows, cols)))
-        return err;
+    shell.terminal = terminal;
+    shell.pts = pts;
+    if (terminal >= 0 && tcgetattr(terminal, &termios_at_start) < 0)
+        return -errno;
     /*
      * A packet a line: a shell that reads ahead gets no more than one line, and what it throws away after an error is
      * not the next one (pipe(2), O_DIRECT).
@@ -238,11 +228,11 @@ int shell_send(uint64_t id, int last_code)
 
 void shell_terminal_reset(bool settings_too)
 {
-    if (shell.slave < 0)
+    if (shell.terminal < 0)
         return;
-    (void)tcflush(shell.slave, TCIFLUSH);
+    (void)tcflush(shell.terminal, TCIFLUSH);
     if (settings_too)
-        (void)tcsetattr(shell.slave, TCSANOW, &termios_at_start);
+        (void)tcsetattr(shell.terminal, TCSANOW, &termios_at_start);
 }
 
 /* utime, stime, cutime and cstime, in clock ticks: proc(5), fields 14 to 17. */

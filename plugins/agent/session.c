@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,13 +16,16 @@ struct session {
     struct session *next;
     char *id, *shell;
     uint64_t created;
+    uint64_t number;    /* never used twice */
     struct cmd *keeper; /* NULL once it has ended */
     int sock;           /* to the keeper */
+    int master;         /* of its terminal; -1 = none */
     const volatile struct keeper_state *state;
 };
 
 static struct session *sessions, **last = &sessions; /* in the order of their creation */
 static unsigned n_sessions;
+static uint64_t last_number;
 
 static struct session *session_find(const char *id)
 {
@@ -35,6 +39,8 @@ static void session_free(struct session *session)
 {
     if (session->sock >= 0)
         close(session->sock);
+    if (session->master >= 0)
+        close(session->master);
     if (session->state)
         munmap((void *)(uintptr_t)session->state, sizeof *session->state);
     free(session->id);
@@ -141,29 +147,58 @@ static const char *shell_choose(const char *wanted)
     return NULL;
 }
 
+/* Nothing is read from a keeper, and it can send nothing: what fds it sent would be the agent's to close. */
+static int keeper_socket(int pair[2])
+{
+    int n = socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair);
+
+    if (n == 0)
+        (void)shutdown(pair[0], SHUT_RD);
+    return n;
+}
+
+/* 0 or an errno. The master stays here: only hosts get it, so that nobody else can change how they read it. */
+static int terminal_make(struct session *session, const struct spawn_request *req, char *ret_path, size_t size,
+                         int *ret_slave)
+{
+    int n, err = tty_open(req->rows, req->cols, &session->master, ret_slave);
+
+    if (err)
+        return err;
+    if (ioctl(session->master, TIOCGPTN, &n) < 0)
+        return errno;
+    snprintf(ret_path, size, "/dev/pts/%d", n);
+    return 0;
+}
+
 static bool keeper_spawn(struct session *session, struct spawn_request *req, struct spawn_result *result)
 {
-    char tty[2] = { req->flags & AGENT_TTY ? '1' : '0' }, rows[12], cols[12];
-    const char *argv[] = { "/proc/self/exe", KEEPER_ARG, session->shell, tty, rows, cols, NULL };
-    int state = state_make(session), pair[2];
+    const char *argv[] = { "/proc/self/exe", KEEPER_ARG, session->shell, "", NULL };
+    int state = state_make(session), slave = -1, pair[2], err;
+    char pts[32];
 
     *result = (struct spawn_result){ .stage = AGENT_STAGE_SETUP, .err = errno, .master = -1 };
     if (state < 0)
         return false;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
-        result->err = errno;
-        close(state);
-        return false;
+    err = req->flags & AGENT_TTY ? terminal_make(session, req, pts, sizeof pts, &slave) : 0;
+    if (!err && keeper_socket(pair) < 0)
+        err = errno;
+    if (!err) {
+        if (slave >= 0)
+            argv[3] = pts;
+        req->argv = argv;
+        req->flags = 0; /* its tree is walked, and what the keeper talks by is no terminal */
+        req->fds[0] = pair[1];
+        req->fds[1] = state;
+        req->fds[2] = slave >= 0 ? slave : state;
+        session->sock = pair[0];
+        spawn_command(req, result);
+        close(pair[1]);
+    } else {
+        result->err = err;
     }
-    snprintf(rows, sizeof rows, "%u", req->rows);
-    snprintf(cols, sizeof cols, "%u", req->cols);
-    req->argv = argv;
-    req->flags = 0; /* its tree is walked, and a terminal is the keeper's to make */
-    req->fds[0] = pair[1];
-    req->fds[1] = req->fds[2] = state;
-    session->sock = pair[0];
-    spawn_command(req, result);
-    close(pair[1]);
+    if (slave >= 0)
+        close(slave);
     close(state);
     return !result->stage;
 }
@@ -196,7 +231,9 @@ static struct session *session_new(const char *id, const char *shell, uint64_t c
 
     if (!session)
         return NULL;
-    *session = (struct session){ .id = strdup(id), .shell = strdup(shell), .created = created, .sock = -1 };
+    *session = (struct session){
+        .id = strdup(id), .shell = strdup(shell), .created = created, .number = ++last_number, .sock = -1, .master = -1
+    };
     if (session->id && session->shell)
         return session;
     session_free(session);
@@ -304,17 +341,55 @@ void session_destroy(struct cmd *cmd, const struct msg *msg)
 void session_attach(struct cmd *cmd, const struct msg *msg)
 {
     struct session *session = session_named(cmd, msg);
-    int err;
+    struct wire_out body = { 0 };
 
     if (!session)
         return;
-    err = session->keeper ? msg_send(session->sock, KEEPER_ATTACH, NULL, 0, &cmd->watch.fd, 1) : -EPIPE;
-    if (!err) {
-        watch_close(&cmd->watch);
-    } else if (err == -EPIPE || err == -ECONNRESET) {
+    if (session->keeper) {
+        wire_put_u64(&body, session->number);
+        cmd_send_fd(cmd, AGENT_ATTACHED, &body, session->master);
+        wire_out_release(&body);
+    } else {
         cmd_send(cmd, AGENT_SESSION_CLOSED, NULL);
         cmd->phase = CMD_ENDED;
-    } else { /* it does not take them in any more: stopped, or swamped */
-        cmd_refuse(cmd, AGENT_STAGE_SESSION, -err);
     }
+}
+
+static int hand_over(const struct session *session, int conn, int answers)
+{
+    int fds[] = { conn, answers };
+
+    return session && session->keeper ? msg_send(session->sock, KEEPER_ATTACH, NULL, 0, fds, 2) : -EPIPE;
+}
+
+/* The host does not read the connection any more, so that what is to be said goes where it listens. */
+static void answer_refused(int answers, int err)
+{
+    struct wire_out body = { 0 };
+
+    wire_put_u32(&body, AGENT_STAGE_SESSION);
+    wire_put_u32(&body, (uint32_t)err);
+    (void)msg_write(answers, AGENT_REFUSED, body.data, body.len);
+    wire_out_release(&body);
+}
+
+void session_hand_over(struct cmd *cmd, struct msg *msg)
+{
+    struct wire_in in = wire_in_over(msg->body, msg->len);
+    uint64_t number = wire_get_u64(&in);
+    struct session *session = sessions;
+    int err;
+
+    if (!wire_in_done(&in) || msg->n_fds != 1) {
+        watch_close(&cmd->watch);
+        return;
+    }
+    while (session && session->number != number)
+        session = session->next;
+    err = hand_over(session, cmd->watch.fd, msg->fds[0]);
+    if (err == -EPIPE || err == -ECONNRESET)
+        (void)msg_write(msg->fds[0], AGENT_SESSION_CLOSED, NULL, 0);
+    else if (err) /* it does not take them in any more: stopped, or swamped */
+        answer_refused(msg->fds[0], -err);
+    watch_close(&cmd->watch);
 }

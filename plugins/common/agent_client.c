@@ -157,22 +157,32 @@ static bool answer_parse(struct msg *msg, struct agent_answer *ret)
     return true;
 }
 
-int agent_answer(int conn, struct agent_answer *ret)
+static int answer_take(int fd, int (*receive)(int fd, void *buf, size_t cap, struct msg *ret), struct agent_answer *ret)
 {
     char packet[256];
-    struct pollfd pfd = { .fd = conn, .events = POLLIN };
+    struct pollfd pfd = { .fd = fd, .events = POLLIN };
     struct msg msg;
     bool ok;
     int err;
 
     if (poll(&pfd, 1, 0) <= 0)
         return 0;
-    err = msg_recv(conn, packet, sizeof packet, &msg);
+    err = receive(fd, packet, sizeof packet, &msg);
     if (err)
         return err;
     ok = answer_parse(&msg, ret);
     msg_release(&msg);
     return ok ? 1 : -EPROTO;
+}
+
+int agent_answer(int conn, struct agent_answer *ret)
+{
+    return answer_take(conn, msg_recv, ret);
+}
+
+int keeper_answer(int answers, struct agent_answer *ret)
+{
+    return answer_take(answers, msg_read, ret);
 }
 
 int agent_send_signal(int conn, uint32_t sig, uint32_t scope)

@@ -37,6 +37,8 @@ struct agent_answer {
  * end, -EPROTO for what no agent of ours sends).
  */
 int agent_answer(int conn, struct agent_answer *ret);
+/* The same from the pipe of a session's keeper. */
+int keeper_answer(int answers, struct agent_answer *ret);
 
 int agent_send_signal(int conn, uint32_t sig, uint32_t scope); /* 0 or -errno */
 

@@ -9,14 +9,19 @@
  * descendant of it; after it, background children live on.
  *
  * A session is a shell and its keeper, a process of the agent's program beside it that hands it one command after the
- * other. Its connections begin with AGENT_SESSION_ATTACH and are the keeper's from then on: any number of
- * AGENT_SESSION_EXEC, one after the other, each answered by AGENT_REFUSED or AGENT_SESSION_CLOSED, or by
- * AGENT_STARTED once it is its turn and then AGENT_EXITED. End of file before that cancels the command.
+ * other. Its connections begin with AGENT_SESSION_ATTACH, answered by AGENT_ATTACHED, and are the keeper's from
+ * AGENT_SESSION_HAND_OVER on, which brings a pipe for the answers: any number of AGENT_SESSION_EXEC, one after the
+ * other, each answered by AGENT_REFUSED or AGENT_SESSION_CLOSED, or by AGENT_STARTED once it is its turn and then
+ * AGENT_EXITED. End of file before that cancels the command.
+ *
+ * Code inside can take a keeper over, and a socket carries fds, each of which the host would have to close: one that
+ * lingers (socket(7), SO_LINGER) holds up whoever does. So the host shuts its end of the connection for reading before
+ * it is handed over, and the answers come through a pipe in packet mode (msg.h, msg_read()).
  */
 #ifndef STOCKADE_AGENT_PROTO_H
 #define STOCKADE_AGENT_PROTO_H
 
-#define AGENT_VERSION 2u
+#define AGENT_VERSION 3u
 
 enum agent_msg {
     AGENT_BOOT = 1,    /* fds: listening socket. u32 version, u32 flags (AGENT_LEASE), u32 grace of a stop in ms */
@@ -35,10 +40,12 @@ enum agent_msg {
     AGENT_SESSION_DESTROY = 14, /* str id: ends its whole tree, then AGENT_GONE; or AGENT_REFUSED */
     AGENT_SESSION_LIST = 15,    /* str id, "" = all. Answered by AGENT_SESSIONS */
     AGENT_SESSIONS = 16, /* u32 count, then of each: str id, str shell, u32 pid, u32 state, u64 commands, u64 created */
-    AGENT_SESSION_ATTACH = 17, /* str id. No answer unless there is none: AGENT_REFUSED */
+    AGENT_SESSION_ATTACH = 17, /* str id. Answered by AGENT_ATTACHED, AGENT_SESSION_CLOSED or AGENT_REFUSED */
     AGENT_SESSION_EXEC = 18,   /* see below */
     AGENT_SESSION_CANCEL = 19, /* empty: ends the command by SIGINT, SIGTERM and SIGKILL; AGENT_EXITED follows */
     AGENT_SESSION_CLOSED = 20, /* empty: the shell has ended, and the command did not run */
+    AGENT_ATTACHED = 21, /* u64 the session's number in this sandbox; fds: its terminal's master, if it has one */
+    AGENT_SESSION_HAND_OVER = 22, /* u64 number; fds: write end of a packet pipe, where all answers come from now on */
 };
 
 #define AGENT_LEASE 1u /* end of file on the boot connection means: exit, and with it the whole sandbox */
@@ -54,8 +61,7 @@ enum agent_msg {
  * strv env, u32 uid and gid, u32 limit of processes, u32 rows and columns, u64 time in ns that list shows as created.
  *
  * AGENT_SESSION_EXEC: fds: the command's text (a file), stdout, stderr, and with AGENT_STDIN stdin; where the session
- * has a terminal, that is used instead, and comes with AGENT_STARTED. They must be open to others by their mode: the
- * shell opens them through /proc. Body: u32 flags, str cwd that must be a directory ("" = none), u32 rows and columns
+ * has a terminal, that is used instead. They must be open to others by their mode: the shell opens them through /proc. Body: u32 flags, str cwd that must be a directory ("" = none), u32 rows and columns
  * (0 = as they are), u32 grace in ms between SIGINT, SIGTERM and SIGKILL of a cancelled command.
  */
 #define AGENT_CGROUP      1u /* trees end by cgroup.kill; without it the command is a subreaper and its tree is walked */

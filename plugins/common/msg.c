@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,8 @@ struct header {
     uint32_t flags;
     uint64_t len; /* of the body */
 };
+
+_Static_assert(sizeof(struct header) == MSG_HEADER_SIZE, "as msg.h says");
 
 union cmsg_room {
     char bytes[CMSG_SPACE(sizeof(int) * (MSG_FDS_MAX + 1))];
@@ -176,6 +179,38 @@ int msg_recv(int sock, void *buf, size_t cap, struct msg *ret)
     if (err)
         msg_release(ret);
     return err;
+}
+
+int msg_write(int pipe, uint32_t type, const void *body, size_t len)
+{
+    struct header head = { .type = type, .len = len };
+    struct iovec iov[2] = { { &head, sizeof head }, { (void *)(uintptr_t)body, len } };
+    ssize_t n;
+
+    if (len > PIPE_BUF - sizeof head)
+        return -EMSGSIZE;
+    do
+        n = writev(pipe, iov, 2);
+    while (n < 0 && errno == EINTR);
+    return n < 0 ? -errno : 0;
+}
+
+int msg_read(int pipe, void *buf, size_t cap, struct msg *ret)
+{
+    struct header head;
+    struct iovec iov[2] = { { &head, sizeof head }, { buf, cap } };
+    ssize_t n;
+
+    *ret = (struct msg){ 0 };
+    do
+        n = readv(pipe, iov, 2);
+    while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return n < 0 ? -errno : -EPIPE;
+    if ((size_t)n < sizeof head || head.flags || head.len != (size_t)n - sizeof head)
+        return -EPROTO;
+    *ret = (struct msg){ .type = head.type, .body = buf, .len = head.len };
+    return 0;
 }
 
 int msg_take_fd(struct msg *msg, size_t i)

@@ -33,4 +33,14 @@ int msg_recv(int sock, void *buf, size_t cap, struct msg *ret);
 int msg_take_fd(struct msg *msg, size_t i); /* moves fd i to the caller; -1 if there is none */
 void msg_release(struct msg *msg);          /* closes what was not taken */
 
+/*
+ * The same over a pipe in packet mode (pipe(2), O_DIRECT), which can carry no fds, whoever holds its other end. A
+ * message is one packet of at most PIPE_BUF bytes, its header of MSG_HEADER_SIZE bytes included. msg_write() returns 0
+ * or -errno, -EMSGSIZE for a larger one; it raises SIGPIPE as write(2) does. msg_read() returns as msg_recv() does, and
+ * there is nothing to release.
+ */
+#define MSG_HEADER_SIZE 16
+int msg_write(int pipe, uint32_t type, const void *body, size_t len);
+int msg_read(int pipe, void *buf, size_t cap, struct msg *ret);
+
 #endif

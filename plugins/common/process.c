@@ -74,8 +74,7 @@ int pipes_make(enum process_stdin in, struct pipes *ret)
     return 0;
 }
 
-/* On a terminal the streams come with the agent's answer; what is sent along only fills the places. */
-static int tty_streams(struct pipes *ret)
+int tty_streams(struct pipes *ret)
 {
     for (int i = 0; i < 3; i++) {
         ret->theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -223,6 +222,7 @@ int32_t process_alloc(struct op *op, const char *id, const rt_exec_request *req,
         .kind = &by_walk,
         .rt = op->rt,
         .conn = -1,
+        .answers = -1,
         .master = -1,
         .exit = RT_EXIT_INIT
     };
@@ -265,18 +265,17 @@ int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, e
 
 void process_free(struct process *process)
 {
-    int kept = -1;
+    struct session_link link;
 
     if (!process)
         return;
     fd_closep(&process->pub.stdin_fd);
     fd_closep(&process->pub.stdout_fd);
     fd_closep(&process->pub.stderr_fd);
-    fd_closep(&process->master);
-    if (process->turn && process->exited)
-        kept = take_fd(&process->conn); /* as good as new once its command's end was heard of */
-    fd_closep(&process->conn);          /* what has not ended is killed */
-    session_turn_give(process->turn, kept);
+    if (!process->exited)
+        fd_closep(&process->conn); /* kills it; once its end was heard of, a session's is as good as new */
+    link = (struct session_link){ process->conn, process->answers, process->master };
+    session_turn_give(process->turn, &link);
     if (process->cgroup)
         cgroup_put(process->live->cgroups, process->cgroup);
     live_unref(process->live);

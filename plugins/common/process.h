@@ -30,6 +30,7 @@ struct process {
     struct runtime *rt;
     struct exec_cgroup *cgroup; /* NULL = the agent walks the tree */
     int conn;                   /* to the agent; pub.exit_fd while the host has it */
+    int answers;                /* pipe that a session's answers come by; -1 = they come by conn */
     char *cwd;                  /* for the message if it does not exist */
     const char *program;        /* borrowed during spawn, for messages */
     bool tty;
@@ -98,6 +99,7 @@ struct pipes {
     }
 
 int pipes_make(enum process_stdin in, struct pipes *ret); /* 0 or -errno; what was made is to be closed either way */
+int tty_streams(struct pipes *ret); /* the same for a command on a terminal: they only fill the places */
 void pipes_close(int fds[3]);
 /* The command's ends are closed, ours are the process's. */
 void pipes_give(struct process *process, struct pipes *pipes);

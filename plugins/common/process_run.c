@@ -96,27 +96,36 @@ static void exit_fill(rt_exit *exit, const struct agent_answer *answer)
 }
 
 /* The terminal's master is both its input and its output. */
-static int32_t terminal_take(struct op *op, struct process *process, int master)
+static int32_t terminal_open(struct op *op, struct process *process)
 {
-    if (process->session && master >= 0 && !process->tty) { /* whether a session has a terminal, its keeper knows */
-        process->tty = true;
-        fd_closep(&process->pub.stdin_fd);
-        fd_closep(&process->pub.stdout_fd);
-        fd_closep(&process->pub.stderr_fd);
-    }
-    if (process->tty != (master >= 0) || (process->tty && process->master >= 0)) {
-        if (master >= 0)
-            close(master);
-        return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer does not fit the request");
-    }
-    if (!process->tty)
-        return RT_OK;
-    process->master = master;
-    process->pub.stdin_fd = fcntl(master, F_DUPFD_CLOEXEC, 0);
-    process->pub.stdout_fd = fcntl(master, F_DUPFD_CLOEXEC, 0);
+    process->pub.stdin_fd = fcntl(process->master, F_DUPFD_CLOEXEC, 0);
+    process->pub.stdout_fd = fcntl(process->master, F_DUPFD_CLOEXEC, 0);
     return process->pub.stdin_fd < 0 || process->pub.stdout_fd < 0
                ? op_fail(op, error_status(errno), errno, "the terminal")
                : RT_OK;
+}
+
+/* A session's terminal is known before; it is its command's from the start on. */
+static int32_t terminal_take(struct op *op, struct process *process, int master)
+{
+    if (!process->session && process->tty != (master >= 0)) {
+        fd_closep(&master);
+        return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer does not fit the request");
+    }
+    if (!process->session)
+        process->master = master;
+    return process->tty ? terminal_open(op, process) : RT_OK;
+}
+
+/* Where its answers come from. */
+static int heard_by(const struct process *process)
+{
+    return process->session ? process->answers : process->conn;
+}
+
+static int answer_next(const struct process *process, struct agent_answer *ret)
+{
+    return process->session ? keeper_answer(process->answers, ret) : agent_answer(process->conn, ret);
 }
 
 /* Takes all answers that are there. */
@@ -126,7 +135,7 @@ static int32_t answers_take(struct op *op, struct process *process)
     int n;
 
     /* Each comes once; whoever sends more is not an agent of ours, and must not keep us here. */
-    while ((n = agent_answer(process->conn, &answer)) > 0) {
+    while ((n = answer_next(process, &answer)) > 0) {
         int32_t status = RT_OK;
 
         if ((answer.type == AGENT_STARTED && process->started) || (answer.type == AGENT_EXITED && process->exited) ||
@@ -295,11 +304,10 @@ static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
     const rt_process *pub = &run->process->pub;
     bool io = run->io != NULL;
     bool ending = run->stage != RUNNING;
-    /* In a session it is not known before the start whether input goes to a pipe or a terminal. */
-    bool input = io && run->io->stdin_data && !ending && (!run->process->session || run->process->started);
+    bool input = io && run->io->stdin_data && !ending;
 
     /* Once it has exited only AGENT_GONE is of interest, and end of file is no news. */
-    fds[FD_CONN] = (struct pollfd){ .fd = run->process->exited && run->process->cgroup ? -1 : run->process->conn,
+    fds[FD_CONN] = (struct pollfd){ .fd = run->process->exited && run->process->cgroup ? -1 : heard_by(run->process),
                                     .events = POLLIN };
     fds[FD_OUT] = (struct pollfd){ .fd = io ? pub->stdout_fd : -1, .events = POLLIN };
     fds[FD_ERR] = (struct pollfd){ .fd = io ? pub->stderr_fd : -1, .events = POLLIN };
@@ -449,7 +457,7 @@ int32_t process_poll(struct op *op, struct process *process)
 int32_t process_wait_started(struct op *op, struct process *process)
 {
     while (!process->started && !process->exited) {
-        int32_t status = op_wait_readable(op, process->conn, now_ns() + KILL_GUARD_NS, "the agent");
+        int32_t status = op_wait_readable(op, heard_by(process), now_ns() + KILL_GUARD_NS, "the agent");
 
         if (!status)
             status = answers_take(op, process);

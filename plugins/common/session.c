@@ -11,8 +11,10 @@
 #include "structs.h"
 #include "wire.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #define ANSWER_GUARD_NS (20 * NS_PER_S) /* an agent that says nothing for so long is broken or lies */
 #define SHELL_GUARD_MS  15000           /* for a shell to run its first command */
@@ -46,7 +48,7 @@ struct question {
     uint32_t type, answer;
     const char *session;
     const char *what; /* for the message if that is what was wrong */
-    int32_t (*take)(struct op *op, struct wire_in *in, void *into);
+    int32_t (*take)(struct op *op, struct msg *msg, void *into);
     void *into;
     bool patient; /* the answer must be heard: it makes something; an agent of ours answers at once */
 };
@@ -71,7 +73,7 @@ static int32_t refused(struct op *op, const struct msg *msg, const struct questi
     }
 }
 
-/* Waits for the one answer that is wanted, and gives its body to take (which may be NULL). */
+/* Waits for the one answer that is wanted, and gives it to take (which may be NULL). */
 static int32_t answer_wait(struct op *op, struct live *live, int conn, const struct question *question)
 {
     cleanup_free char *packet = malloc(MSG_PACKET_MAX);
@@ -81,7 +83,6 @@ static int32_t answer_wait(struct op *op, struct live *live, int conn, const str
 
     while (!status && !done) {
         struct msg msg;
-        struct wire_in in;
         int err;
 
         status = now_ns() > until ? op_fail(op, RT_E_TIMEOUT, 0, "the agent did not answer in time")
@@ -94,33 +95,105 @@ static int32_t answer_wait(struct op *op, struct live *live, int conn, const str
         if (err)
             return op_fail(op, RT_E_PROTOCOL, -err, "the agent's answer");
         done = msg.type == question->answer;
-        in = wire_in_over(msg.body, msg.len);
         if (msg.type == AGENT_REFUSED)
             status = refused(op, &msg, question);
+        else if (msg.type == AGENT_SESSION_CLOSED)
+            status = op_fail(op, RT_E_SESSION_CLOSED, 0, "session '%s' is closed", question->session);
         else if (done && question->take)
-            status = question->take(op, &in, question->into);
+            status = question->take(op, &msg, question->into);
         msg_release(&msg);
     }
     return status;
+}
+
+static int32_t agent_ask_by(struct op *op, struct live *live, int conn, const struct question *question,
+                            struct wire_out *body)
+{
+    struct op waiting = *op;
+    int err = body->failed ? -ENOMEM : msg_send(conn, question->type, body->data, body->len, NULL, 0);
+
+    if (question->patient) {
+        waiting.deadline_ns = 0;
+        waiting.cancel_fd = -1;
+    }
+    wire_out_release(body);
+    if (err)
+        return op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "talk to the agent");
+    return answer_wait(&waiting, live, conn, question);
 }
 
 static int32_t agent_ask(struct op *op, struct live *live, const struct question *question, struct wire_out *body)
 {
     cleanup_fd int conn = -1;
     int32_t status = live_connect(op, live, &conn);
-    struct op waiting = *op;
-    int err = 0;
 
-    if (question->patient) {
-        waiting.deadline_ns = 0;
-        waiting.cancel_fd = -1;
-    }
     if (!status)
-        err = body->failed ? -ENOMEM : msg_send(conn, question->type, body->data, body->len, NULL, 0);
+        return agent_ask_by(op, live, conn, question, body);
     wire_out_release(body);
-    if (err)
-        status = op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "talk to the agent");
-    return status ? status : answer_wait(&waiting, live, conn, question);
+    return status;
+}
+
+/* ---- attach ---- */
+
+struct attachment {
+    uint64_t number;
+    int master;
+};
+
+static int32_t attachment_take(struct op *op, struct msg *msg, void *into)
+{
+    struct attachment *attachment = into;
+    struct wire_in in = wire_in_over(msg->body, msg->len);
+
+    attachment->number = wire_get_u64(&in);
+    if (!wire_in_done(&in) || msg->n_fds > 1)
+        return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer is malformed");
+    attachment->master = msg_take_fd(msg, 0);
+    return RT_OK;
+}
+
+static int32_t hand_over(struct op *op, const char *session, uint64_t number, struct session_link *link)
+{
+    cleanup_fd int theirs = -1;
+    struct wire_out body = { 0 };
+    int pair[2], err;
+
+    /* From here on nothing can be sent to us by it, what lies in it already is the agent's. */
+    if (shutdown(link->conn, SHUT_RD) < 0 || pipe2(pair, O_DIRECT | O_NONBLOCK | O_CLOEXEC) < 0)
+        return op_fail(op, error_status(errno), errno, "reach session '%s'", session);
+    link->answers = pair[0];
+    theirs = pair[1];
+    wire_put_u64(&body, number);
+    err = body.failed ? -ENOMEM : msg_send(link->conn, AGENT_SESSION_HAND_OVER, body.data, body.len, &theirs, 1);
+    wire_out_release(&body);
+    return err ? op_fail(op, error_status(-err), -err, "reach session '%s'", session) : RT_OK;
+}
+
+int32_t session_attach(struct op *op, struct live *live, const char *session, struct session_link *ret)
+{
+    struct attachment attachment = { .master = -1 };
+    const struct question question = { .type = AGENT_SESSION_ATTACH,
+                                       .answer = AGENT_ATTACHED,
+                                       .session = session,
+                                       .take = attachment_take,
+                                       .into = &attachment };
+    struct session_link link = SESSION_LINK_NONE;
+    struct wire_out body = { 0 };
+    int32_t status = live_connect(op, live, &link.conn);
+
+    if (status)
+        return status;
+    /* Who reads nothing must not hold us up in sending. */
+    (void)fcntl(link.conn, F_SETFL, O_RDWR | O_NONBLOCK);
+    wire_put_str(&body, session);
+    status = agent_ask_by(op, live, link.conn, &question, &body);
+    link.master = attachment.master;
+    if (!status)
+        status = hand_over(op, session, attachment.number, &link);
+    if (status)
+        session_link_close(&link);
+    *ret = link;
+    return status;
 }
 
 /* ---- list ---- */
@@ -130,10 +203,11 @@ struct listing {
     rt_session_list *list;
 };
 
-static int32_t listing_take(struct op *op, struct wire_in *in, void *into)
+static int32_t listing_take(struct op *op, struct msg *msg, void *into)
 {
     struct listing *listing = into;
-    int32_t status = session_list_read(in, listing->sandbox, &listing->list);
+    struct wire_in in = wire_in_over(msg->body, msg->len);
+    int32_t status = session_list_read(&in, listing->sandbox, &listing->list);
 
     return status ? op_fail(op, status, 0, "the agent's list of sessions") : RT_OK;
 }

@@ -18,6 +18,13 @@
 
 /* ---- how it is ended ---- */
 
+static void link_drop(struct process *process)
+{
+    struct session_link link = { take_fd(&process->conn), take_fd(&process->answers), take_fd(&process->master) };
+
+    session_link_close(&link);
+}
+
 /* A command that has not begun, since another process has its turn, leaves the queue with its connection. */
 static void session_terminate(struct process *process)
 {
@@ -26,7 +33,7 @@ static void session_terminate(struct process *process)
     op_init_quiet(&quiet, process->rt);
     (void)process_poll(&quiet, process); /* its start may have been told, but not heard of yet */
     if (!process->started) {
-        fd_closep(&process->conn);
+        link_drop(process);
         process->gone = true;
         return;
     }
@@ -46,7 +53,7 @@ static void session_kill(struct process *process)
         process->exit.term_signal = SIGKILL;
         process->exit.exit_code = 128 + SIGKILL;
     }
-    fd_closep(&process->conn);
+    link_drop(process);
 }
 
 /* The keeper reports a cancelled command's end only when nothing of it is alive. */
@@ -93,14 +100,17 @@ static int pipes_open_up(const struct pipes *pipes)
     return 0;
 }
 
-static int command_fds(const rt_exec_request *req, struct pipes *pipes)
+static int command_fds(const struct process *process, const rt_exec_request *req, struct pipes *pipes)
 {
-    int err = pipes_make(req->stdin_data ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, pipes);
+    bool has_input = req->stdin_data && !process->tty;
+    int err =
+        process->tty ? tty_streams(pipes) : pipes_make(has_input ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, pipes);
 
-    if (err || req->stdin_data) /* /dev/null is the same inside, and already there */
-        return err ? err : pipes_open_up(pipes);
-    fd_closep(&pipes->theirs[0]);
-    return pipes_open_up(pipes);
+    if (err)
+        return err;
+    if (!has_input) /* /dev/null is the same inside, and already there */
+        fd_closep(&pipes->theirs[0]);
+    return process->tty ? 0 : pipes_open_up(pipes);
 }
 
 static int command_send(const struct process *process, const rt_exec_request *req, int text, const struct pipes *pipes)
@@ -121,54 +131,48 @@ static int command_send(const struct process *process, const rt_exec_request *re
     return err;
 }
 
-static int32_t session_attach(struct op *op, struct process *process)
-{
-    struct wire_out body = { 0 };
-    int32_t status = live_connect(op, process->live, &process->conn);
-    int err;
-
-    if (status)
-        return status;
-    /* Who reads nothing must not hold us up in sending. */
-    (void)fcntl(process->conn, F_SETFL, O_RDWR | O_NONBLOCK);
-    wire_put_str(&body, process->session);
-    err = body.failed ? -ENOMEM : msg_send(process->conn, AGENT_SESSION_ATTACH, body.data, body.len, NULL, 0);
-    wire_out_release(&body);
-    return err ? op_fail(op, error_status(-err), -err, "reach session '%s'", process->session) : RT_OK;
-}
-
-/* By a connection that was used before, if there is one and it still stands; else by a new one. */
-static int32_t command_deliver(struct op *op, struct process *process, const rt_exec_request *req, int text,
-                               const struct pipes *pipes)
-{
-    int32_t status;
-    int err;
-
-    process->conn = session_turn_connection(process->turn);
-    if (process->conn >= 0 && command_send(process, req, text, pipes) == 0)
-        return RT_OK;
-    fd_closep(&process->conn);
-    status = session_attach(op, process);
-    if (status)
-        return status;
-    err = command_send(process, req, text, pipes);
-    return err ? op_fail(op, error_status(-err), -err, "send the command to session '%s'", process->session) : RT_OK;
-}
-
-static int32_t command_dispatch(struct op *op, struct process *process, const rt_exec_request *req)
+/* 0 or -errno; -EPIPE if the keeper has gone. */
+static int command_deliver(struct process *process, struct session_link link, const rt_exec_request *req, int text)
 {
     struct pipes pipes = PIPES_NONE;
+    int err;
+
+    process->conn = link.conn;
+    process->answers = link.answers;
+    process->master = link.master;
+    process->tty = link.master >= 0;
+    err = command_fds(process, req, &pipes);
+    if (!err)
+        err = command_send(process, req, text, &pipes);
+    if (err)
+        pipes_close(pipes.ours);
+    pipes_give(process, &pipes);
+    return err;
+}
+
+/* By a link that was used before, if there is one and it still stands; else by a new one. */
+static int32_t command_dispatch(struct op *op, struct process *process, const rt_exec_request *req)
+{
     size_t len;
     cleanup_free char *text = session_text(req, *process->cwd ? process->cwd : NULL, &len);
     cleanup_fd int fd = text ? text_fd(text, len) : -ENOMEM;
-    int err = fd < 0 ? fd : command_fds(req, &pipes);
-    int32_t status = err ? op_fail(op, error_status(-err), -err, "prepare the command")
-                         : command_deliver(op, process, req, fd, &pipes);
+    struct session_link link;
+    int32_t status;
+    int err;
 
+    if (fd < 0)
+        return op_fail(op, error_status(-fd), -fd, "prepare the command");
+    link = session_turn_link(process->turn);
+    if (link.conn >= 0 && command_deliver(process, link, req, fd) == 0)
+        return RT_OK;
+    link_drop(process);
+    status = session_attach(op, process->live, process->session, &link);
     if (status)
-        pipes_close(pipes.ours);
-    pipes_give(process, &pipes);
-    return status;
+        return status;
+    err = command_deliver(process, link, req, fd);
+    if (err == -EPIPE) /* its keeper ended just now */
+        return session_lost(op, process);
+    return err ? op_fail(op, error_status(-err), -err, "send the command to session '%s'", process->session) : RT_OK;
 }
 
 int32_t process_new_in_session(struct op *op, const char *id, const char *session, const rt_exec_request *req,

@@ -21,7 +21,7 @@ struct session_turn {
     char session[ID_MAX + 1];
     bool held;
     struct waiter *waiters;
-    int conn; /* left by the last one, for the next; -1 = none */
+    struct session_link link; /* left by the last one, for the next */
 };
 
 struct session_turns {
@@ -38,9 +38,16 @@ struct session_turns *session_turns_new(void)
     return turns;
 }
 
+void session_link_close(struct session_link *link)
+{
+    fd_closep(&link->conn);
+    fd_closep(&link->answers);
+    fd_closep(&link->master);
+}
+
 static void turn_free(struct session_turn *turn)
 {
-    fd_closep(&turn->conn);
+    session_link_close(&turn->link);
     free(turn);
 }
 
@@ -58,12 +65,13 @@ void session_turns_free(struct session_turns *turns)
     free(turns);
 }
 
-/* Whether its session has ended: nothing else is said on an idle connection. */
-static bool conn_is_over(int conn)
+/* Whether it leads to a keeper that is there and idle: one that has ended, or says more than it was asked, is of no
+ * use. */
+static bool link_stands(const struct session_link *link)
 {
-    struct pollfd pfd = { .fd = conn, .events = POLLIN };
+    struct pollfd pfd = { .fd = link->answers, .events = POLLIN };
 
-    return poll(&pfd, 1, 0) != 0;
+    return link->conn >= 0 && poll(&pfd, 1, 0) == 0;
 }
 
 /* Forgets what nobody uses and that holds no connection worth keeping. */
@@ -72,7 +80,7 @@ static void turns_tidy(struct session_turns *turns)
     for (struct session_turn **at = &turns->first; *at;) {
         struct session_turn *turn = *at;
 
-        if (turn->held || (turn->conn >= 0 && !conn_is_over(turn->conn))) {
+        if (turn->held || link_stands(&turn->link)) {
             at = &turn->next;
             continue;
         }
@@ -97,7 +105,7 @@ static struct session_turn *turn_new(struct session_turns *turns, const char *se
     if (!turn)
         return NULL;
     turns_tidy(turns);
-    *turn = (struct session_turn){ .turns = turns, .next = turns->first, .conn = -1 };
+    *turn = (struct session_turn){ .turns = turns, .next = turns->first, .link = SESSION_LINK_NONE };
     snprintf(turn->session, sizeof turn->session, "%s", session);
     turns->first = turn;
     return turn;
@@ -153,34 +161,41 @@ int32_t session_turn_take(struct op *op, struct session_turns *turns, const char
         return op_fail(op, error_status(errno), errno, "wait for session '%s'", session);
     if (waiter.fd >= 0)
         status = op_wait_readable(op, waiter.fd, 0, "the session");
-    if (status && !turn_quit(turn, &waiter))
-        session_turn_give(turn, session_turn_connection(turn));
+    if (status && !turn_quit(turn, &waiter)) {
+        struct session_link link = session_turn_link(turn);
+
+        session_turn_give(turn, &link);
+    }
     fd_closep(&waiter.fd);
     if (!status)
         *ret = turn;
     return status;
 }
 
-int session_turn_connection(struct session_turn *turn)
+struct session_link session_turn_link(struct session_turn *turn)
 {
-    int conn = take_fd(&turn->conn);
+    struct session_link link = turn->link;
 
-    if (conn >= 0 && conn_is_over(conn))
-        fd_closep(&conn);
-    return conn;
+    turn->link = (struct session_link)SESSION_LINK_NONE;
+    if (!link_stands(&link))
+        session_link_close(&link);
+    return link;
 }
 
-void session_turn_give(struct session_turn *turn, int conn)
+void session_turn_give(struct session_turn *turn, struct session_link *link)
 {
     struct session_turns *turns;
     struct waiter *next;
     const uint64_t one = 1;
 
+    if (!turn || link->conn < 0)
+        session_link_close(link);
     if (!turn)
         return;
     turns = turn->turns;
     pthread_mutex_lock(&turns->lock);
-    turn->conn = conn;
+    turn->link = *link;
+    *link = (struct session_link)SESSION_LINK_NONE;
     next = turn->waiters;
     turn->held = next != NULL;
     if (next) {
@@ -198,7 +213,7 @@ void session_turns_forget(struct session_turns *turns, const char *session)
     pthread_mutex_lock(&turns->lock);
     turn = turn_find(turns, session);
     if (turn && !turn->held)
-        fd_closep(&turn->conn);
+        session_link_close(&turn->link);
     turns_tidy(turns);
     pthread_mutex_unlock(&turns->lock);
 }

@@ -7,6 +7,20 @@
 
 #include "op.h"
 
+/* A way to a session's keeper: what it is told goes by conn, what it answers comes by a pipe (agent_proto.h). */
+struct session_link {
+    int conn;    /* -1 = none, or of no more use */
+    int answers; /* read end */
+    int master;  /* of the session's terminal; -1 = it has none */
+};
+
+#define SESSION_LINK_NONE                                                                                              \
+    {                                                                                                                  \
+        -1, -1, -1                                                                                                     \
+    }
+
+void session_link_close(struct session_link *link);
+
 struct session_turns; /* of one sandbox's sessions; thread-safe */
 struct session_turn;  /* one session's, held by one caller at a time */
 
@@ -16,10 +30,10 @@ void session_turns_free(struct session_turns *turns);
 /* Waits until it is the caller's turn, first come, first served; *ret is given back by session_turn_give().
  * RT_E_TIMEOUT, RT_E_CANCELLED. */
 int32_t session_turn_take(struct op *op, struct session_turns *turns, const char *session, struct session_turn **ret);
-/* Lets the next one in. conn: a connection to the keeper for it to use, or -1; taken over. NULL is a no-op. */
-void session_turn_give(struct session_turn *turn, int conn);
-/* The connection that the last one left, if it still stands, else -1; the caller's. */
-int session_turn_connection(struct session_turn *turn);
+/* Lets the next one in. link: for it to use; taken over, and closed if it has no connection. turn may be NULL. */
+void session_turn_give(struct session_turn *turn, struct session_link *link);
+/* The link that the last one left, if it still stands, else none; the caller's. */
+struct session_link session_turn_link(struct session_turn *turn);
 /* The session is no more: what was kept for it is closed. */
 void session_turns_forget(struct session_turns *turns, const char *session);
 

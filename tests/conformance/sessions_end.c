@@ -325,6 +325,26 @@ CONFORMANCE_TEST(sessions, S6_two_hundred_sessions)
     EXPECT_RUN(in("m7", "echo $n"), 0, "3\n");
 }
 
+/* ---- B3 ---- */
+
+/* A keeper in hostile hands: whoever closes an fd that it sent could be made to wait (SO_LINGER). */
+SESSION_TEST(B3_no_fd_comes_out_of_a_session)
+{
+    char keeper[32];
+    const struct run *r;
+    int sockets = 0, sent = -1;
+
+    probe_install();
+    r = in(s, "echo $PPID"); /* the connection stays, for the next one */
+    cr_assert(r->status == RT_OK && r->out_len > 1 && r->out_len < sizeof keeper, "%s", run_describe(r));
+    snprintf(keeper, sizeof keeper, "%.*s", (int)r->out_len - 1, r->out);
+    r = run_argv("box", (const char *const[]){ "./.probe", "steal", keeper, NULL });
+    cr_expect(r->status == RT_OK && sscanf(r->out, "sockets %d sent %d", &sockets, &sent) == 2, "%s", run_describe(r));
+    cr_expect(sockets >= 2, "%s: neither the agent's socket nor the host's was there: %s", fx_shell, run_describe(r));
+    cr_expect(sent == 0, "%s: %d of its %d sockets took an fd", fx_shell, sent, sockets);
+    EXPECT_RUN(in(s, "echo on"), 0, "on\n");
+}
+
 /* ---- S10 ---- */
 
 #define TTY_SESSION(id, rows, cols)                                                                                    \
@@ -347,6 +367,17 @@ CONFORMANCE_TEST(sessions, S10_a_terminal)
     EXPECT_RUN(in("t", "printf '\\033[31mred\\033[0m'; x=1"), 0, "\033[31mred\033[0m");
     EXPECT_RUN(in("t", "echo err >&2; echo $x; exit 4"), 4, "err\r\n1\r\n");
     EXPECT_RUN_STATUS(RT_E_SESSION_CLOSED, in("t", ":"));
+}
+
+/* Who holds its master could make the host's reads and writes of it block, or read what is typed. */
+CONFORMANCE_TEST(sessions, S10_nobody_inside_has_the_master)
+{
+    const struct run *r;
+
+    TTY_SESSION("t", 24, 80);
+    r = in("t", "ls -l /proc/$PPID/fd /proc/$$/fd");
+    cr_expect(r->status == RT_OK && r->code == 0 && strstr(r->out, "/dev/pts/") && !strstr(r->out, "ptmx"), "%s",
+              run_describe(r));
 }
 
 CONFORMANCE_TEST(sessions, S10_much_output)

@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -201,4 +202,57 @@ Test(msg, B3_malformed_packets_are_EPROTO)
     packet.len = MSG_BODY_MAX + 1;
     cr_assert_eq(ftruncate(memfd, (off_t)MSG_BODY_MAX + 1), 0);
     cr_expect_eq(recv_raw(&packet, 16, memfd), -EPROTO, "too large a body was read");
+}
+
+static void packet_pipe(int pair[2])
+{
+    cr_assert_eq(pipe2(pair, O_DIRECT | O_NONBLOCK | O_CLOEXEC), 0);
+}
+
+Test(msg, round_trip_through_a_packet_pipe)
+{
+    static const size_t sizes[] = { 0, 1, 100, PIPE_BUF - MSG_HEADER_SIZE };
+    char body[PIPE_BUF], into[PIPE_BUF];
+    struct msg msg;
+    int pair[2];
+
+    packet_pipe(pair);
+    memset(body, 'x', sizeof body);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        cr_assert_eq(msg_write(pair[1], 10 + (uint32_t)i, body, sizes[i]), 0);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        cr_assert_eq(msg_read(pair[0], into, sizeof into, &msg), 0, "size %zu", sizes[i]);
+        cr_expect(msg.type == 10 + i && msg.len == sizes[i] && !msg.n_fds);
+        cr_expect_eq(memcmp(msg.body, body, sizes[i]), 0);
+    }
+    cr_expect_eq(msg_read(pair[0], into, sizeof into, &msg), -EAGAIN);
+    cr_expect_eq(msg_write(pair[1], 1, body, PIPE_BUF - MSG_HEADER_SIZE + 1), -EMSGSIZE);
+    close(pair[1]);
+    cr_expect_eq(msg_read(pair[0], into, sizeof into, &msg), -EPIPE);
+}
+
+Test(msg, B3_malformed_packets_of_a_pipe_are_EPROTO)
+{
+    struct {
+        uint32_t type, flags;
+        uint64_t len;
+        char body[48];
+    } packet = { .type = 1, .len = 48 };
+    char into[32];
+    struct msg msg;
+    int pair[2];
+
+    packet_pipe(pair);
+    cr_assert_eq(write(pair[1], "short", 5), 5);
+    cr_expect_eq(msg_read(pair[0], into, sizeof into, &msg), -EPROTO);
+    cr_assert_eq(write(pair[1], &packet, sizeof packet), (ssize_t)sizeof packet);
+    cr_expect_eq(msg_read(pair[0], into, sizeof into, &msg), -EPROTO, "a packet beyond the buffer was taken");
+    packet.len = 8;
+    packet.flags = 1; /* a body in an fd, which no pipe carries */
+    cr_assert_eq(write(pair[1], &packet, 24), 24);
+    cr_expect_eq(msg_read(pair[0], into, sizeof into, &msg), -EPROTO);
+    packet.flags = 0;
+    packet.len = UINT64_MAX;
+    cr_assert_eq(write(pair[1], &packet, 24), 24);
+    cr_expect_eq(msg_read(pair[0], into, sizeof into, &msg), -EPROTO);
 }

@@ -278,6 +278,8 @@ int main(int argc, char **argv)
         return probe_io(argv[2]);
     if (!strcmp(what, "links") && argc == 3)
         return probe_links(argv[2]);
+    if (!strcmp(what, "steal") && argc == 3)
+        return probe_steal(argv[2]);
     fprintf(stderr, "probe: what is '%s'?\n", what);
     return 2;
 }

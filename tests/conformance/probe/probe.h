@@ -17,6 +17,7 @@ const char *errno_name(int number); /* "EACCES"; "0" for 0 */
 
 int probe_ops(int argc, char **argv); /* ops.c: single system calls */
 int probe_io(const char *dir);        /* io.c: how files behave, a line for each check */
+int probe_steal(const char *pid);     /* steal.c: another process made to send its fds away */
 int probe_links(const char *dir);     /* links.c: how names behave, a line for each check */
 
 #endif
