@@ -164,8 +164,9 @@ STOCKADE_API void stockade_rules_free(stockade_rules *rules); /* NULL is a no-op
 STOCKADE_API int32_t stockade_rules_add(stockade_rules *rules, const char *pattern, int32_t type, int32_t permission,
                                         int32_t priority, rt_error *err);
 /*
- * Adds a rule written as PATTERN=PERMISSION or PATTERN=PERMISSION,priority=N. The last '=' divides; PERMISSION is none,
- * view, read or write; a pattern that ends in '/' makes a directory rule, any other a glob. RT_E_INVAL quotes the text.
+ * Adds a rule written as PATTERN=PERMISSION, to which `,priority=N` and `,type=TYPE` can be added. The last '=' before
+ * these divides; PERMISSION is none, view, read or write. Without a TYPE (glob, directory, file) a pattern that ends in
+ * '/' makes a directory rule, any other a glob. RT_E_INVAL quotes the text.
  */
 STOCKADE_API int32_t stockade_rules_add_text(stockade_rules *rules, const char *text, rt_error *err);
 /* Adds a preset's rules. RT_E_INVAL lists the presets that there are. */
@@ -183,6 +184,7 @@ STOCKADE_API const char *stockade_preset_name(size_t i);
 /* "timeout" for RT_E_TIMEOUT and so on; "unknown" for what is no rt_status. */
 STOCKADE_API const char *stockade_status_name(int32_t status);
 STOCKADE_API const char *stockade_permission_name(int32_t permission); /* "none", "view", "read", "write" */
+STOCKADE_API const char *stockade_rule_type_name(int32_t type);        /* "glob", "directory", "file" */
 STOCKADE_API const char *stockade_version(void);
 
 #ifdef __cplusplus

@@ -136,7 +136,7 @@ static const struct argp_option sandbox_options[] = {
     { 0 },
 };
 
-static void list_add(struct argp_state *state, struct strv *list, const char *arg)
+void args_list_add(struct argp_state *state, struct strv *list, const char *arg)
 {
     if (!strv_add(list, arg))
         argp_failure(state, EXIT_OURS, 0, "out of memory");
@@ -183,7 +183,7 @@ static error_t sandbox_parse(int key, char *arg, struct argp_state *state)
         args->preset = arg;
         return 0;
     case KEY_RULE:
-        list_add(state, &args->rules, arg);
+        args_list_add(state, &args->rules, arg);
         return 0;
     case KEY_IMAGE:
         args->image = arg;
@@ -197,7 +197,7 @@ static error_t sandbox_parse(int key, char *arg, struct argp_state *state)
     case 'l':
         if (*arg == '=' || !*arg)
             argp_error(state, "--label '%s': expected KEY=VALUE", arg);
-        list_add(state, &args->labels, arg);
+        args_list_add(state, &args->labels, arg);
         return 0;
     default:
         args->limits.size = sizeof args->limits;
@@ -298,7 +298,7 @@ static error_t frame_parse(int key, char *arg, struct argp_state *state)
     if (err != ARGP_ERR_UNKNOWN)
         return err;
     if (key == ARGP_KEY_ARG && frame->ids)
-        return list_add(state, frame->ids, arg), 0;
+        return args_list_add(state, frame->ids, arg), 0;
     if (key == ARGP_KEY_ARG)
         return args_refuse(arg, state), 0;
     if (key == ARGP_KEY_NO_ARGS && frame->ids)

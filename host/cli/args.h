@@ -41,6 +41,9 @@ extern const struct argp workdir_argp, input_argp, timeout_argp, exec_argp;
 
 void sandbox_args_release(struct sandbox_args *args);
 
+/* Adds an option's argument to a list; out of memory ends the program. */
+void args_list_add(struct argp_state *state, struct strv *list, const char *arg);
+
 /* A group of options that a subcommand takes, and the struct that it fills. */
 struct args_group {
     const struct argp *argp;

@@ -26,6 +26,7 @@ int cmd_stop(int argc, char **argv);
 int cmd_destroy(int argc, char **argv);
 int cmd_ls(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
+int cmd_rules(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 
 /* ---- report.c: one line on stderr each, "stockade: SUBCOMMAND: message" ---- */

@@ -183,13 +183,57 @@ static bool labels_add(cJSON *json, const rt_sandbox_info *info)
     return object != NULL;
 }
 
+bool info_has_rules(const rt_sandbox_info *info)
+{
+    return info->size >= offsetof(rt_sandbox_info, rules) + sizeof info->rules;
+}
+
+static cJSON *rule_json(const rt_rule *rule)
+{
+    cJSON *json = cJSON_CreateObject();
+
+    if (json && json_add_text(json, "pattern", rule->pattern) &&
+        json_add_text(json, "type", stockade_rule_type_name(rule->type)) &&
+        json_add_text(json, "permission", stockade_permission_name(rule->permission)) &&
+        cJSON_AddNumberToObject(json, "priority", rule->priority))
+        return json;
+    cJSON_Delete(json);
+    return NULL;
+}
+
+cJSON *json_rules(const rt_sandbox_info *info)
+{
+    cJSON *array = cJSON_CreateArray();
+
+    for (size_t i = 0; array && i < info->n_rules; i++) {
+        cJSON *rule = rule_json(info->rules[i]);
+
+        if (!cJSON_AddItemToArray(array, rule)) {
+            cJSON_Delete(array);
+            array = NULL;
+        }
+    }
+    return array;
+}
+
+static bool rules_add(cJSON *json, const rt_sandbox_info *info)
+{
+    cJSON *rules;
+
+    if (!info_has_rules(info))
+        return true;
+    rules = json_rules(info);
+    return rules && cJSON_AddItemToObject(json, "rules", rules) &&
+           cJSON_AddBoolToObject(json, "audit", (info->flags & RT_SANDBOX_AUDIT) != 0);
+}
+
 cJSON *json_sandbox(const rt_sandbox_info *info)
 {
     cJSON *json = cJSON_CreateObject();
 
     if (json && texts_add(json, info) && time_add(json, "created", info->created_ns) &&
         time_add(json, "started", info->started_ns) && time_add(json, "stopped", info->stopped_ns) &&
-        limits_add(json, &info->limits) && labels_add(json, info))
+        limits_add(json, &info->limits) && labels_add(json, info) && rules_add(json, info))
         return json;
     cJSON_Delete(json);
     return NULL;

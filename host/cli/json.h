@@ -20,6 +20,11 @@ int id_print(const char *id, bool json);
 cJSON *json_sandbox(const rt_sandbox_info *info);
 cJSON *json_session(const rt_session_info *info);
 
+/* Whether the plugin is new enough to tell a sandbox's flags and rules (ABI 1.1). */
+bool info_has_rules(const rt_sandbox_info *info);
+/* They as an array. NULL if memory runs out. */
+cJSON *json_rules(const rt_sandbox_info *info);
+
 const char *sandbox_status_name(int32_t status);
 const char *session_status_name(int32_t status);
 

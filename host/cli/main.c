@@ -21,6 +21,7 @@ static const struct subcommand subcommands[] = {
     { "destroy", "End and remove sandboxes", cmd_destroy },
     { "ls", "List sandboxes", cmd_ls },
     { "inspect", "Show all about sandboxes, as JSON", cmd_inspect },
+    { "rules", "Show or change what a sandbox may do with its workspace", cmd_rules },
     { "runtimes", "List the runtime plugins that are found", cmd_runtimes },
     { "doctor", "Say whether each runtime works here, and if not, what to do", cmd_doctor },
     { "config", "Show or check the config", cmd_config },

@@ -48,7 +48,10 @@ const char *env_add(struct strv *env, const char *text)
     return fits ? NULL : "out of memory";
 }
 
-const char *env_file_add(struct strv *env, const char *file)
+/* Adds a line to a list. Returns NULL, or a text that says what is wrong. */
+typedef const char *line_fn(struct strv *strv, const char *line);
+
+static const char *lines_add(struct strv *strv, const char *file, line_fn *add)
 {
     FILE *stream = fopen(file, "re");
     const char *why = NULL;
@@ -66,11 +69,26 @@ const char *env_file_add(struct strv *env, const char *file)
         if ((size_t)len != strlen(line))
             why = "a NUL byte";
         else if (len && *line != '#')
-            why = env_add(env, line);
+            why = add(strv, line);
     }
     if (!why && ferror(stream))
         why = strerror(errno);
     free(line);
     (void)fclose(stream);
     return why;
+}
+
+static const char *line_add(struct strv *strv, const char *line)
+{
+    return strv_add(strv, line) ? NULL : "out of memory";
+}
+
+const char *strv_file_add(struct strv *strv, const char *file)
+{
+    return lines_add(strv, file, line_add);
+}
+
+const char *env_file_add(struct strv *env, const char *file)
+{
+    return lines_add(env, file, env_add);
 }

@@ -75,6 +75,11 @@ const char *stockade_permission_name(int32_t permission)
     return permission >= 0 && (size_t)permission < COUNT(permissions) ? permissions[permission] : "unknown";
 }
 
+const char *stockade_rule_type_name(int32_t type)
+{
+    return type >= 0 && (size_t)type < COUNT(rule_types) ? rule_types[type] : "unknown";
+}
+
 const char *stockade_version(void)
 {
     return STOCKADE_VERSION;

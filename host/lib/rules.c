@@ -88,7 +88,7 @@ const rt_rule *stockade_rules_items(const stockade_rules *rules, size_t *ret_n)
     return rules->items;
 }
 
-/* ---- PATTERN=PERMISSION[,priority=N] --------------------------------------------------------------------------- */
+/* ---- PATTERN=PERMISSION[,priority=N][,type=TYPE] --------------------------------------------------------------- */
 
 /* Reads all of text as a priority. */
 static bool priority_parse(const char *text, int32_t *ret)
@@ -106,17 +106,36 @@ static bool priority_parse(const char *text, int32_t *ret)
     return true;
 }
 
-/* Cuts the option off the end, in place. Returns false if there is one that is malformed. */
-static bool priority_cut(char *text, int32_t *ret)
+/* The value of the last option in text if it has this name (",priority="), NULL if not. */
+static char *option_last(char *text, const char *name)
 {
-    static const char option[] = ",priority=";
     char *equals = strrchr(text, '=');
-    size_t len = sizeof option - 1;
+    size_t len = strlen(name);
 
-    if (!equals || (size_t)(equals - text) < len - 1 || strncmp(equals + 1 - len, option, len))
-        return true;
-    *(equals + 1 - len) = '\0';
-    return priority_parse(equals + 1, ret);
+    return equals && (size_t)(equals + 1 - text) >= len && !strncmp(equals + 1 - len, name, len) ? equals + 1 : NULL;
+}
+
+/*
+ * Cuts the options off the end, in place. Returns false if a priority is malformed; what is no type is no option, but a
+ * permission.
+ */
+static bool options_cut(char *text, int32_t *ret_priority, int32_t *ret_type)
+{
+    static const char priority[] = ",priority=", type[] = ",type=";
+    char *value;
+
+    for (;;) {
+        if ((value = option_last(text, priority))) {
+            value[1 - (ptrdiff_t)sizeof priority] = '\0';
+            if (!priority_parse(value, ret_priority))
+                return false;
+        } else if ((value = option_last(text, type)) && host_rule_type_parse(value) >= 0) {
+            value[1 - (ptrdiff_t)sizeof type] = '\0';
+            *ret_type = host_rule_type_parse(value);
+        } else {
+            return true;
+        }
+    }
 }
 
 /* A trailing slash makes a directory rule; the root alone keeps it. */
@@ -134,22 +153,21 @@ static int32_t type_cut(char *pattern)
 int32_t stockade_rules_add_text(stockade_rules *rules, const char *text, rt_error *err)
 {
     char *copy = strdup(text), *equals;
-    int32_t priority = 0, permission, status;
+    int32_t priority = 0, type = -1, permission, status;
 
     host_error_clear(err);
     if (!copy)
         return host_fail_nomem(err);
-    if (!priority_cut(copy, &priority)) {
+    if (!options_cut(copy, &priority, &type)) {
         status = host_fail(err, RT_E_INVAL, 0, "rule '%s': the priority must be a 32-bit number", text);
     } else if (!(equals = strrchr(copy, '='))) {
         status = host_fail(err, RT_E_INVAL, 0, "rule '%s': expected PATTERN=PERMISSION", text);
     } else if ((permission = host_permission_parse(equals + 1)) < 0) {
         status = host_fail(err, RT_E_INVAL, 0, "rule '%s': the permission must be none, view, read or write", text);
     } else {
-        int32_t type;
-
         *equals = '\0';
-        type = type_cut(copy);
+        if (type < 0)
+            type = type_cut(copy);
         status = stockade_rules_add(rules, copy, type, permission, priority, err);
         if (status == RT_E_INVAL)
             host_fail(err, RT_E_INVAL, 0, "rule '%s': there is no pattern before the '='", text);

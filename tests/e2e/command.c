@@ -13,8 +13,10 @@ TestSuite(command, .init = world_make, .fini = world_remove, .timeout = 60);
 
 Test(command, help_and_version)
 {
-    static const char *const subcommands[] = { "run",     "shell", "create",  "start",    "exec",   "session", "stop",
-                                               "destroy", "ls",    "inspect", "runtimes", "doctor", "config" };
+    static const char *const subcommands[] = {
+        "run",     "shell", "create",  "start",    "exec",   "session", "stop",
+        "destroy", "ls",    "inspect", "runtimes", "doctor", "config",  "rules"
+    };
     struct command_result all = STOCKADE("--help");
 
     cr_expect_eq(all.code, 0);
@@ -199,6 +201,7 @@ Test(command, unknown_sandboxes_are_named)
     EXPECT(125, "", "no sandbox 'x'", "destroy", "x");
     EXPECT(125, "", "no sandbox 'x'", "exec", "x", "true");
     EXPECT(125, "[]\n", "no sandbox 'x'", "inspect", "x");
+    EXPECT(125, "", "no sandbox 'x'", "rules", "x");
     EXPECT(125, NULL, "no sandbox 'y'", "destroy", "--json", "x", "y");
     EXPECT(0, "[]\n", NULL, "ls", "--json");
     EXPECT(0, "", NULL, "ls", "-q");
@@ -225,7 +228,7 @@ Test(command, B2_runtimes_lists_good_and_bad)
 
     cr_expect_eq(result.code, 0);
     cr_expect_str_eq(json_text(mock, "version"), "1.0.0");
-    cr_expect_str_eq(json_text(mock, "abi"), "1.0");
+    cr_expect_str_eq(json_text(mock, "abi"), "1.1");
     cr_expect(cJSON_IsNull(cJSON_GetObjectItem(mock, "error")));
     cr_expect_str_eq(cJSON_GetArrayItem(cJSON_GetObjectItem(mock, "capabilities"), 0)->valuestring, "stream");
     cr_expect(strstr(json_text(bad, "error"), "made for ABI 42.7"));
