@@ -43,6 +43,7 @@ struct cmd {
 extern struct cmd *cmds;
 
 /* main.c */
+_Noreturn void agent_stop(void); /* SIGTERM to everything, then a grace time; whatever is left ends with the agent */
 void accept_resume(void); /* an fd was freed: take connections again if that had stopped */
 
 /* conn.c */

@@ -168,6 +168,8 @@ static void cmd_message(struct cmd *cmd, struct msg *msg)
         if (cmd->phase == CMD_NEW)
             session_hand_over(cmd, msg);
         break;
+    case AGENT_QUIT:
+        agent_stop();
     case AGENT_SINK:
         for (size_t i = 0; i < msg->n_fds; i++)
             sink_add(msg_take_fd(msg, i));

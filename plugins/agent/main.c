@@ -58,8 +58,7 @@ static void lease_ready(struct watch *watch, uint32_t events)
         _exit(0); /* the kernel ends all others in the pid namespace with its init */
 }
 
-/* SIGTERM to everything, then a grace time; whatever is left ends with the agent. */
-static void stop_all(void)
+void agent_stop(void)
 {
     struct timespec tick = { .tv_nsec = 2000000 };
 
@@ -85,7 +84,7 @@ static void signals_ready(struct watch *watch, uint32_t events)
     while (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info) {
         /* Pid 0 is a sender outside; the sandbox's own processes may not end their init. */
         if (info.ssi_signo == SIGTERM && info.ssi_pid == 0)
-            stop_all();
+            agent_stop();
     }
     tree_reap();
 }

@@ -20,7 +20,4 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace);
 /* box_down() and forgetting it: the whole of destroy. */
 int32_t box_destroy(struct op *op, const char *id);
 
-/* Ends and cleans what earlier processes left: see runtime_api.h, open. */
-void box_sweep(struct op *op);
-
 #endif

@@ -26,6 +26,20 @@ static void unescape(char *text)
     *to = '\0';
 }
 
+/* The mount point that a line of mountinfo names, in the line itself, and its device's minor number; NULL if none. */
+static char *line_parse(char *line, unsigned *ret_minor)
+{
+    char *fields[5];
+    int n = 0;
+
+    while (n < 5 && (fields[n] = strsep(&line, " ")))
+        n++;
+    if (n < 5 || sscanf(fields[2], "%*u:%u", ret_minor) != 1)
+        return NULL;
+    unescape(fields[4]);
+    return fields[4];
+}
+
 static bool mount_find_in(const char *table, const char *path, unsigned *ret_minor)
 {
     FILE *file = fopen(table, "re");
@@ -34,16 +48,10 @@ static bool mount_find_in(const char *table, const char *path, unsigned *ret_min
     bool found = false;
 
     while (file && getline(&line, &cap, file) > 0) {
-        char *at = line, *fields[5];
         unsigned minor;
-        int n = 0;
+        const char *point = line_parse(line, &minor);
 
-        while (n < 5 && (fields[n] = strsep(&at, " ")))
-            n++;
-        if (n < 5 || sscanf(fields[2], "%*u:%u", &minor) != 1)
-            continue;
-        unescape(fields[4]);
-        if (strcmp(fields[4], path))
+        if (!point || strcmp(point, path))
             continue;
         found = true;
         *ret_minor = minor;
@@ -51,6 +59,60 @@ static bool mount_find_in(const char *table, const char *path, unsigned *ret_min
     if (file)
         fclose(file);
     return found;
+}
+
+static int point_order(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static bool table_append(struct mount_table *table, size_t *cap, const char *point)
+{
+    if (table->n == *cap) {
+        size_t more = *cap ? *cap * 2 : 64;
+        char **bigger = realloc(table->points, more * sizeof *bigger);
+
+        if (!bigger)
+            return false;
+        table->points = bigger;
+        *cap = more;
+    }
+    table->points[table->n] = strdup(point);
+    return table->points[table->n] && ++table->n;
+}
+
+bool mount_table_read(struct mount_table *ret)
+{
+    FILE *file = fopen("/proc/self/mountinfo", "re");
+    cleanup_free char *line = NULL;
+    size_t cap = 0, points_cap = 0;
+    bool ok = file != NULL;
+
+    *ret = (struct mount_table){ 0 };
+    while (ok && getline(&line, &cap, file) > 0) {
+        unsigned minor;
+        const char *point = line_parse(line, &minor);
+
+        ok = !point || table_append(ret, &points_cap, point);
+    }
+    if (file)
+        fclose(file);
+    if (ret->n)
+        qsort(ret->points, ret->n, sizeof *ret->points, point_order);
+    return ok;
+}
+
+bool mount_table_has(const struct mount_table *table, const char *path)
+{
+    return table->n && bsearch(&path, table->points, table->n, sizeof *table->points, point_order);
+}
+
+void mount_table_release(struct mount_table *table)
+{
+    for (size_t i = 0; i < table->n; i++)
+        free(table->points[i]);
+    free(table->points);
+    *table = (struct mount_table){ 0 };
 }
 
 bool mount_find(const char *path, unsigned *ret_minor)

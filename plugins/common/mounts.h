@@ -13,6 +13,16 @@ bool mount_find(const char *path, unsigned *ret_minor);
 /* The same as another process sees it; false also where that cannot be read. */
 bool mount_find_of(pid_t pid, const char *path, unsigned *ret_minor);
 
+/* All mount points of one look at the mount table, for who has many to ask for. */
+struct mount_table {
+    char **points; /* sorted */
+    size_t n;
+};
+
+bool mount_table_read(struct mount_table *ret); /* false: it may lack some. To be released in any case */
+bool mount_table_has(const struct mount_table *table, const char *path);
+void mount_table_release(struct mount_table *table);
+
 /* Cuts the FUSE connection of the mount at path, if there is one and fusectl lets us. */
 void mount_abort(const char *path);
 

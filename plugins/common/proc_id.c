@@ -60,6 +60,15 @@ int proc_id_open(const struct proc_id *id)
     return fd;
 }
 
+bool proc_id_is_alive(const struct proc_id *id)
+{
+    int fd = proc_id_open(id);
+
+    if (fd >= 0)
+        close(fd);
+    return fd >= 0;
+}
+
 bool pidfd_ended(int pidfd)
 {
     struct pollfd pfd = { .fd = pidfd, .events = POLLIN };

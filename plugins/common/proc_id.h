@@ -17,6 +17,8 @@ struct proc_id proc_id_of(pid_t pid); /* {0} if there is no such process */
 /* A pidfd of the process if it is still that one and alive; -ESRCH if not, another -errno on failure. */
 int proc_id_open(const struct proc_id *id);
 
+bool proc_id_is_alive(const struct proc_id *id);
+
 /* Whether a pidfd's process has ended (zombies count as ended). */
 bool pidfd_ended(int pidfd);
 

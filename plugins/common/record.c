@@ -104,29 +104,45 @@ static bool record_get_plain(const cJSON *json, struct record *ret)
         ret->monitor = proc_get(json, "monitor", &ok);
         ret->owner = proc_get(json, "owner", &ok);
     }
-    return ok && ret->status >= 0 && json_int(json, "version", 0, RECORD_VERSION, 0, &ok) == RECORD_VERSION && ok &&
-           copy_str(json, "last_error", ret->last_error, sizeof ret->last_error, &ok) &&
+    return ok && ret->status >= 0 && copy_str(json, "last_error", ret->last_error, sizeof ret->last_error, &ok) &&
            copy_str(json, "backend_id", ret->backend_id, sizeof ret->backend_id, &ok) &&
            copy_str(json, "cgroup", ret->cgroup, sizeof ret->cgroup, &ok) && ok;
 }
 
-static bool record_parse(const char *text, size_t len, const char *id, struct record *ret)
+static int32_t not_a_record(struct op *op, const char *id)
+{
+    return op_fail(op, RT_E_PROTOCOL, 0, "%s/boxes/%s/" RECORD_FILE " is not a sandbox's record", op->rt->dir, id);
+}
+
+/* What a later version has written is for that to read: all that is known of it is where its number stands. */
+static int32_t later_version(struct op *op, const char *id, int64_t version)
+{
+    return op_fail(op, RT_E_UNSUPPORTED, 0,
+                   "%s/boxes/%s/" RECORD_FILE " is of format %lld, of a later version; this one knows %d", op->rt->dir,
+                   id, (long long)version, RECORD_VERSION);
+}
+
+static int32_t record_parse(struct op *op, const char *text, size_t len, const char *id, struct record *ret)
 {
     cJSON *json = json_parse_object(text, len);
+    bool ok = json != NULL;
+    int64_t version = json ? json_int(json, "version", 1, JSON_INT_MAX, 0, &ok) : 0;
 
     *ret = (struct record){ 0 };
-    if (json && record_get_plain(json, ret))
+    if (ok && version == RECORD_VERSION && record_get_plain(json, ret))
         ret->json = cJSON_DetachItemFromObjectCaseSensitive(json, "spec");
     cJSON_Delete(json);
+    if (ok && version > RECORD_VERSION)
+        return later_version(op, id, version);
     if (!ret->json || !spec_from_json(ret->json, &ret->spec)) {
         cJSON_Delete(ret->json);
-        return false;
+        return not_a_record(op, id);
     }
     if (strcmp(ret->spec.id, id)) {
         record_release(ret);
-        return false;
+        return not_a_record(op, id);
     }
-    return true;
+    return RT_OK;
 }
 
 static int32_t record_load_from(struct op *op, int box_fd, const char *id, struct record *ret)
@@ -137,11 +153,11 @@ static int32_t record_load_from(struct op *op, int box_fd, const char *id, struc
 
     if (err == -ENOENT)
         return op_fail(op, RT_E_SANDBOX_NOT_FOUND, 0, "no sandbox '%s'", id);
+    if (err == -EINVAL || err == -EFBIG || err == -ELOOP) /* no file, a huge one, a link */
+        return not_a_record(op, id);
     if (err)
         return op_fail(op, error_status(-err), -err, "read the record of '%s'", id);
-    if (!record_parse(text, len, id, ret))
-        return op_fail(op, RT_E_PROTOCOL, 0, "%s/boxes/%s/" RECORD_FILE " is not a sandbox's record", op->rt->dir, id);
-    return RT_OK;
+    return record_parse(op, text, len, id, ret);
 }
 
 static int32_t box_open(struct op *op, const char *id, int *ret_fd)
@@ -155,6 +171,8 @@ static int32_t box_open(struct op *op, const char *id, int *ret_fd)
     fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 && errno == ENOENT)
         return op_fail(op, RT_E_SANDBOX_NOT_FOUND, 0, "no sandbox '%s'", id);
+    if (fd < 0 && (errno == ENOTDIR || errno == ELOOP))
+        return op_fail(op, RT_E_PROTOCOL, 0, "%s/%s is not a sandbox's directory", op->rt->dir, path);
     if (fd < 0)
         return op_fail(op, error_status(errno), errno, "open the directory of '%s'", id);
     *ret_fd = fd;

@@ -4,7 +4,8 @@
  *   lock         flock()ed by whoever changes the sandbox's state; released by the kernel if that process dies
  *   mnt/         permfs's mount          boot/         the boot socket, while it boots
  *   agent.sock   where the agent listens  permfs.sock   where permfs listens
- * A directory whose name begins with a dot is one that is being made or removed.
+ * A directory whose name begins with a dot is one that is being made or removed, or was set aside (torn.h).
+ * docs/state.md describes all of it; a change of the record's meaning raises RECORD_VERSION.
  */
 #ifndef STOCKADE_RECORD_H
 #define STOCKADE_RECORD_H
@@ -26,7 +27,10 @@ struct record {
     char cgroup[512]; /* absolute path; "" = none */
 };
 
-/* Reads a record. RT_E_SANDBOX_NOT_FOUND; RT_E_PROTOCOL if the file is not one of ours. */
+/*
+ * Reads a record. RT_E_SANDBOX_NOT_FOUND; RT_E_PROTOCOL if what is there is not one of ours; RT_E_UNSUPPORTED if it is
+ * a later version's, which no op touches.
+ */
 int32_t record_load(struct op *op, const char *id, struct record *ret);
 /* Writes it into the sandbox's directory. */
 int32_t record_save(struct op *op, int box_fd, const struct record *record);

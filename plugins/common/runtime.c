@@ -5,6 +5,7 @@
 #include "error.h"
 #include "json.h"
 #include "structs.h"
+#include "sweep.h"
 
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -285,7 +286,7 @@ int32_t runtime_open(const struct backend *backend, const rt_open_params *params
         return op_report(&op, status);
     }
     op_init_quiet(&sweep, rt);
-    box_sweep(&sweep);
+    sweep_all(&sweep);
     *ret = (rt_runtime *)rt;
     return op_report(&op, RT_OK);
 }
