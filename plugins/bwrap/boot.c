@@ -86,6 +86,8 @@ static int32_t info_read(struct op *op, int fd, pid_t *ret)
 
 /* All that is made for one start; closed and freed together. */
 struct launch {
+    const struct boot *boot;
+    bool is_root;
     struct root_list host_root, root;
     struct argv argv;
     struct stage stage;
@@ -139,7 +141,7 @@ static int32_t launch_plan(struct op *op, struct launch *launch, const struct bo
         err = root_list_read(root, sources.is_host_root, &launch->root);
     if (err)
         return op_fail(op, error_status(-err), -err, "read %s", root);
-    if (geteuid() == 0) {
+    if (launch->is_root) {
         stage_plan(&launch->stage, settings, &launch->host_root, boot);
         sources = (struct argv_sources){ sources.is_host_root ? "" : STAGE_ROOTFS, sources.is_host_root,
                                          STAGE_WORKSPACE, STAGE_AGENT, STAGE_BOOT_DIR };
@@ -150,6 +152,15 @@ static int32_t launch_plan(struct op *op, struct launch *launch, const struct bo
     return RT_OK;
 }
 
+/* In the child. */
+CHILD_CODE static int launch_prepare(void *arg)
+{
+    const struct launch *launch = arg;
+    int err = limits_enter(&launch->boot->spec->limits, launch->boot->controllers);
+
+    return err || !launch->is_root ? err : stage_enter(&launch->stage);
+}
+
 static int32_t launch_start(struct op *op, struct launch *launch, struct boot *boot)
 {
     const struct bwrap_settings *settings = (const struct bwrap_settings *)op->rt->settings;
@@ -158,7 +169,10 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
                                 .env = env,
                                 .fds = launch->fds,
                                 .n_fds = BWRAP_FD_COUNT,
-                                .cgroup_procs_fd = boot->cgroup_procs_fd };
+                                .cgroups = boot->cgroup_procs_fds,
+                                .n_cgroups = boot->n_cgroups,
+                                .prepare = launch_prepare,
+                                .arg = launch };
     int32_t status;
     pid_t pid;
 
@@ -168,10 +182,6 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
     if (launch->exec_fd < 0)
         return op_fail(op, RT_E_UNAVAILABLE, -launch->exec_fd, "open %s", path);
     child.exec_fd = launch->exec_fd;
-    if (geteuid() == 0) {
-        child.prepare = stage_enter;
-        child.arg = &launch->stage;
-    }
     pid = child_start(&child);
     if (pid < 0)
         return op_fail(op, RT_E_UNAVAILABLE, -pid, "start %s", path);
@@ -195,9 +205,17 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
 
 int32_t bwrap_boot(struct op *op, struct boot *boot)
 {
-    struct launch launch = { .fds = { -1, -1, -1, -1, -1, -1, -1 }, .exec_fd = -1, .info_fd = -1, .output_fd = -1 };
-    int32_t status = launch_plan(op, &launch, boot);
+    struct launch launch = { .boot = boot,
+                             .is_root = geteuid() == 0,
+                             .fds = { -1, -1, -1, -1, -1, -1, -1 },
+                             .exec_fd = -1,
+                             .info_fd = -1,
+                             .output_fd = -1 };
+    int32_t status =
+        limits_check((const struct bwrap_settings *)op->rt->settings, &boot->spec->limits, boot->controllers, op->err);
 
+    if (!status)
+        status = launch_plan(op, &launch, boot);
     if (!status)
         status = launch_fds(op, &launch, boot->identity);
     if (!status)

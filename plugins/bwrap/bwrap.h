@@ -3,18 +3,21 @@
  *
  * plugin.c   what the plugin says of itself       argv.c     from a specification to bubblewrap's arguments (pure)
  * boot.c     starting it                          stage.c    what root prepares before it becomes an ordinary user
- * seccomp.c  the filter                           probe.c    whether it can work here
+ * seccomp.c  the filter                           limits.c   limits, with and without cgroups
+ * probe.c    whether it can work here
  */
 #ifndef STOCKADE_BWRAP_H
 #define STOCKADE_BWRAP_H
 
 #include "backend.h"
+#include "child.h"
 
 struct bwrap_settings {
     struct settings common; /* first */
     const char *bwrap_path; /* "" = searched in the usual places */
     const char *rootfs;     /* "" = the host's own /usr */
     int64_t nobody_uid;     /* who root's codebases are worked on as, outside */
+    bool memory_rlimit;     /* where no cgroup limits memory: each process's address space instead */
 };
 
 /* Numbers of the fds that bubblewrap is given. */
@@ -60,6 +63,15 @@ char *group_text(const struct identity *identity);
 int seccomp_filter_fd(void);
 
 /*
+ * RT_E_UNSUPPORTED if cgroups with these controllers and what the settings allow cannot keep the limits; the message
+ * names the limit. pids can always be kept: RLIMIT_NPROC counts in the sandbox's own user namespace.
+ */
+int32_t limits_check(const struct bwrap_settings *settings, const rt_limits *limits, uint32_t controllers,
+                     rt_error *err);
+/* In the child before bubblewrap: sets what cgroups do not keep and rlimits can. Returns 0 or an errno. */
+CHILD_CODE int limits_enter(const rt_limits *limits, uint32_t controllers);
+
+/*
  * As root: what runs in the child before bubblewrap. It gets a small root of its own with just what bubblewrap binds
  * from, so that it pins nothing of the host's mounts and needs no right to the paths that lead there, and becomes the
  * user that commands run as, outside: from then on there is no privilege left to lose.
@@ -87,7 +99,7 @@ struct stage {
 
 void stage_plan(struct stage *stage, const struct bwrap_settings *settings, const struct root_list *host_root,
                 const struct boot *boot);
-int stage_enter(void *stage); /* for child_spec.prepare */
+CHILD_CODE int stage_enter(const struct stage *stage); /* in the child; 0 or an errno */
 void stage_release(struct stage *stage);
 
 /* The program: the configured one or the first found; returns its O_PATH fd with ret_path filled, or -errno. */

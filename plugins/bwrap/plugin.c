@@ -1,6 +1,7 @@
 /* The bwrap plugin: its entry, what it says of itself, and what it refuses. */
 #include "bwrap.h"
 
+#include "cgroup_tree.h"
 #include "error.h"
 #include "info.h"
 #include "ops.h"
@@ -8,7 +9,8 @@
 
 #include <string.h>
 
-#define CAPABILITIES (COMMON_CAPS | RT_CAP_NETWORK_HOST | RT_CAP_LIMIT_PIDS | RT_CAP_ROOTLESS)
+#define CAPABILITIES                                                                                                   \
+    (COMMON_CAPS | RT_CAP_NETWORK_HOST | RT_CAP_LIMIT_MEMORY | RT_CAP_LIMIT_CPU | RT_CAP_LIMIT_PIDS | RT_CAP_ROOTLESS)
 
 /* Nothing is the default: to be found by the plugin itself. */
 static bool is_absolute_or_empty(const char *value)
@@ -24,6 +26,7 @@ static const struct config_key keys[] = {
       is_absolute_or_empty },
     { "nobody_uid", CONFIG_INT, offsetof(struct bwrap_settings, nobody_uid), 1, UINT32_MAX - 1,
       "a uid from 1 to 4294967294", NULL },
+    { "memory_rlimit", CONFIG_BOOL, offsetof(struct bwrap_settings, memory_rlimit), 0, 0, "true or false", NULL },
 };
 
 static const char schema[] =
@@ -33,9 +36,12 @@ static const char schema[] =
     "\"rootfs\":{\"type\":\"string\",\"pattern\":\"^(/.*)?$\","
     "\"description\":\"directory to use as the root, read-only; the host's /usr if not given\"},"
     "\"nobody_uid\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":4294967294,"
-    "\"description\":\"as root, on a codebase that belongs to root: the uid and gid outside that commands run as\"}}}";
+    "\"description\":\"as root, on a codebase that belongs to root: the uid and gid outside that commands run as\"},"
+    "\"memory_rlimit\":{\"type\":\"boolean\","
+    "\"description\":\"where no cgroup can limit memory: limit each process's address space instead of refusing\"}}}";
 
-static const char defaults[] = "{" BACKEND_COMMON_DEFAULTS "\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534}";
+static const char defaults[] =
+    "{" BACKEND_COMMON_DEFAULTS "\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534,\"memory_rlimit\":false}";
 
 static void settings_default(void *into)
 {
@@ -47,7 +53,6 @@ static void settings_default(void *into)
 
 static int32_t check(const struct settings *settings, const struct spec *spec, rt_error *err)
 {
-    (void)settings;
     uint32_t uid, gid;
 
     if (spec->image[0])
@@ -58,12 +63,8 @@ static int32_t check(const struct settings *settings, const struct spec *spec, r
         return error_set(err, RT_E_UNSUPPORTED, 0, "network '%.100s': bwrap has \"none\" and \"host\"", spec->network);
     if (spec->user[0] && !user_parse(spec->user, &uid, &gid))
         return error_set(err, RT_E_INVAL, 0, "user '%.100s' is not \"uid\" or \"uid:gid\"", spec->user);
-    if (spec->limits.memory_bytes)
-        return error_set(err, RT_E_UNSUPPORTED, 0, "limits.memory_bytes is not supported by this runtime");
-    if (spec->limits.cpu_millis || spec->limits.cpu_shares)
-        return error_set(err, RT_E_UNSUPPORTED, 0,
-                         "limits.cpu_millis and cpu_shares are not supported by this runtime");
-    return RT_OK;
+    return limits_check((const struct bwrap_settings *)settings, &spec->limits,
+                        cgroup_tree_controllers(cgroup_tree_get()), err);
 }
 
 /*

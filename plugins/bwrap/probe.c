@@ -25,12 +25,8 @@ static int bwrap_run(int exec_fd, char *const *argv, char *ret, size_t size)
     ret[0] = '\0';
     if (pipe2(output, O_CLOEXEC) < 0)
         return -1;
-    pid = child_start(&(struct child_spec){ .exec_fd = exec_fd,
-                                            .argv = argv,
-                                            .env = env,
-                                            .cgroup_procs_fd = -1,
-                                            .fds = (int[]){ -1, output[1], output[1] },
-                                            .n_fds = 3 });
+    pid = child_start(&(struct child_spec){
+        .exec_fd = exec_fd, .argv = argv, .env = env, .fds = (int[]){ -1, output[1], output[1] }, .n_fds = 3 });
     close(output[1]);
     while (pid > 0 && len < size - 1 && (n = read(output[0], ret + len, size - 1 - len)) != 0)
         len += n > 0 ? (size_t)n : 0;
@@ -83,15 +79,17 @@ static void probe_fusermount(struct probe_list *list)
         probe_list_add(list, RT_CHECK_FAIL, "fusermount3", "not found", "apt-get install fuse3");
 }
 
-static void probe_cgroup(const struct runtime *rt, struct probe_list *list)
+static void probe_cgroup(struct op *op, struct probe_list *list)
 {
-    char box[PATH_MAX], path[PATH_MAX];
-    int procs_fd;
+    const rt_limits none = { .size = sizeof none };
+    struct cgroup_made made = { 0 };
+    char box[PATH_MAX];
 
-    snprintf(box, sizeof box, "%s/probe-%d", rt->dir, (int)getpid());
-    if (cgroup_make(box, path, sizeof path, &procs_fd)) {
-        close(procs_fd);
-        cgroup_destroy(path);
+    snprintf(box, sizeof box, "%s/probe-%d", op->rt->dir, (int)getpid());
+    (void)cgroup_make(op, box, &none, &made);
+    cgroup_made_release(&made);
+    cgroup_destroy(box, made.path);
+    if (made.path[0]) {
         probe_list_add(list, RT_CHECK_OK, "cgroup", "processes are ended by cgroup.kill", "");
     } else {
         probe_list_add(list, RT_CHECK_WARN, "cgroup",
@@ -100,11 +98,25 @@ static void probe_cgroup(const struct runtime *rt, struct probe_list *list)
     }
 }
 
+static void probe_limits(struct probe_list *list)
+{
+    uint32_t missing = (CGROUP_MEMORY | CGROUP_CPU | CGROUP_PIDS) & ~cgroup_tree_controllers(cgroup_tree_get());
+
+    if (!missing)
+        probe_list_add(list, RT_CHECK_OK, "limits", "memory, CPU and pids are limited by cgroups", "");
+    else
+        probe_list_add(list, RT_CHECK_WARN, "limits",
+                       missing & CGROUP_MEMORY ? "no cgroup can limit memory here"
+                                               : "no cgroup can limit CPU or pids here",
+                       "run as root, or in a delegated cgroup of v2: systemd-run --user --scope -p Delegate=yes");
+}
+
 void bwrap_probe(struct op *op, struct probe_list *list)
 {
     probe_program((const struct bwrap_settings *)op->rt->settings, list);
     probe_fuse(list);
     probe_fusermount(list);
     probe_helpers(op->rt, list);
-    probe_cgroup(op->rt, list);
+    probe_cgroup(op, list);
+    probe_limits(list);
 }

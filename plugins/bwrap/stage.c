@@ -117,9 +117,8 @@ CHILD_CODE static int become(uint32_t uid, uint32_t gid)
     return 0;
 }
 
-CHILD_CODE int stage_enter(void *arg)
+CHILD_CODE int stage_enter(const struct stage *stage)
 {
-    const struct stage *stage = arg;
     int trees[STAGE_ITEMS_MAX], err;
 
     if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)

@@ -40,7 +40,9 @@ struct boot {
     const char *workspace_source; /* permfs's mount on the host */
     const char *agent;            /* the agent's file on the host */
     const char *boot_dir;         /* the boot socket's directory on the host */
-    int cgroup_procs_fd;          /* what is started must enter this cgroup first; -1 = none */
+    const int *cgroup_procs_fds;  /* what is started must enter these cgroups first */
+    size_t n_cgroups;
+    uint32_t controllers; /* that these have, as cgroup_tree.h counts: the limits that they keep */
 
     pid_t init_pid;    /* out: the agent, as the host counts it */
     pid_t monitor_pid; /* out: a child of ours that lives as long as the sandbox and is to be reaped; 0 = none */

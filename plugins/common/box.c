@@ -53,7 +53,8 @@ struct rise {
     struct paths paths;
     struct permfs permfs;
     struct boot boot;
-    int boot_dir_fd, boot_fd, listen_fd, init_fd, lease_fd, procs_fd;
+    struct cgroup_made cgroups;
+    int boot_dir_fd, boot_fd, listen_fd, init_fd, lease_fd;
 };
 
 static int32_t step_identity(struct op *op, struct rise *rise)
@@ -70,7 +71,6 @@ static int32_t step_identity(struct op *op, struct rise *rise)
 
 static int32_t step_directory(struct op *op, struct rise *rise)
 {
-    struct record *record = &rise->locked->record;
     int box_fd = rise->locked->box_fd;
     int err = dir_make(AT_FDCWD, rise->paths.mnt, 0700);
 
@@ -81,9 +81,19 @@ static int32_t step_directory(struct op *op, struct rise *rise)
     rise->boot_dir_fd = openat(box_fd, "boot", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (rise->boot_dir_fd < 0)
         return op_fail(op, error_status(errno), errno, "%s", rise->paths.boot);
-    if (!op->rt->backend->own_cgroup)
-        (void)cgroup_make(rise->paths.box, record->cgroup, sizeof record->cgroup, &rise->procs_fd);
     return RT_OK;
+}
+
+static int32_t step_cgroups(struct op *op, struct rise *rise)
+{
+    struct record *record = &rise->locked->record;
+    int32_t status = RT_OK;
+
+    if (!op->rt->backend->own_cgroup)
+        status = cgroup_make(op, rise->paths.box, &record->spec.limits, &rise->cgroups);
+    strcpy(record->cgroup, rise->cgroups.path);
+    record->controllers = rise->cgroups.controllers;
+    return status;
 }
 
 static int32_t step_workspace(struct op *op, struct rise *rise)
@@ -120,7 +130,9 @@ static int32_t step_boot(struct op *op, struct rise *rise)
     rise->boot.workspace_source = rise->paths.mnt;
     rise->boot.agent = rise->paths.agent;
     rise->boot.boot_dir = rise->paths.boot;
-    rise->boot.cgroup_procs_fd = rise->procs_fd;
+    rise->boot.cgroup_procs_fds = rise->cgroups.procs_fds;
+    rise->boot.n_cgroups = rise->cgroups.n_procs;
+    rise->boot.controllers = rise->cgroups.controllers;
     status = op->rt->backend->boot(op, &rise->boot);
     if (status)
         return status;
@@ -172,10 +184,10 @@ static const struct {
     const char *name;
     int32_t (*run)(struct op *op, struct rise *rise);
 } steps[] = {
-    { "check the codebase", step_identity },   { "prepare the sandbox's directory", step_directory },
-    { "mount the workspace", step_workspace }, { "make the sockets", step_sockets },
-    { "boot the sandbox", step_boot },         { "reach the agent", step_agent },
-    { "record the start", step_record },
+    { "check the codebase", step_identity }, { "prepare the sandbox's directory", step_directory },
+    { "make the cgroups", step_cgroups },    { "mount the workspace", step_workspace },
+    { "make the sockets", step_sockets },    { "boot the sandbox", step_boot },
+    { "reach the agent", step_agent },       { "record the start", step_record },
 };
 
 /* What the backend said before it failed, behind the message. */
@@ -217,13 +229,12 @@ int32_t box_up(struct op *op, struct locked *locked)
 {
     struct rise rise = { .locked = locked,
                          .permfs = { .fd = -1 },
-                         .boot = { .output_fd = -1, .cgroup_procs_fd = -1 },
+                         .boot = { .output_fd = -1 },
                          .boot_dir_fd = -1,
                          .boot_fd = -1,
                          .listen_fd = -1,
                          .init_fd = -1,
-                         .lease_fd = -1,
-                         .procs_fd = -1 };
+                         .lease_fd = -1 };
     int32_t status = paths_make(op, locked->record.spec.id, &rise.paths);
 
     for (size_t i = 0; !status && i < ARRAY_LEN(steps); i++) {
@@ -238,7 +249,7 @@ int32_t box_up(struct op *op, struct locked *locked)
     fd_closep(&rise.listen_fd);
     fd_closep(&rise.init_fd);
     fd_closep(&rise.lease_fd);
-    fd_closep(&rise.procs_fd);
+    cgroup_made_release(&rise.cgroups);
     paths_release(&rise.paths);
     return status;
 }
@@ -284,8 +295,8 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     if (op->rt->backend->end && record->backend_id[0])
         ended = op->rt->backend->end(op, record);
     monitor_end(&record->monitor);
-    if (record->cgroup[0])
-        cgroup_destroy(record->cgroup);
+    if (!status && !op->rt->backend->own_cgroup)
+        cgroup_destroy(paths.box, record->cgroup);
     if (!status)
         status = permfs_end(op, &record->permfs, live ? live->permfs_fd : -1, locked->box_fd, paths.mnt);
     if (!status && op->rt->mount_base)
@@ -296,6 +307,7 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     (void)unlinkat(locked->box_fd, "boot/" BOOT_SOCKET, 0);
     record->init = record->monitor = record->permfs = (struct proc_id){ 0 };
     record->cgroup[0] = '\0';
+    record->controllers = 0;
     if (!ended)
         record->backend_id[0] = '\0';
     return ended ? ended : status;

@@ -1,5 +1,7 @@
 #include "cgroup.h"
 
+#include "cgroup_limits.h"
+#include "error.h"
 #include "proc_id.h"
 #include "util.h"
 
@@ -26,133 +28,7 @@ struct cgroup_pool {
     atomic_uint serial;
 };
 
-/* Mount point of the v2 hierarchy: the first one that mountinfo names. */
-static bool hierarchy_find(char *ret, size_t size)
-{
-    FILE *file = fopen("/proc/self/mountinfo", "re");
-    cleanup_free char *line = NULL;
-    size_t cap = 0;
-    bool found = false;
-
-    while (file && !found && getline(&line, &cap, file) > 0) {
-        char *dash = strstr(line, " - ");
-        char point[PATH_MAX];
-
-        if (dash && !strncmp(dash + 3, "cgroup2 ", 8) && sscanf(line, "%*s %*s %*s %*s %4095s", point) == 1 &&
-            strlen(point) < size) {
-            strcpy(ret, point);
-            found = true;
-        }
-    }
-    if (file)
-        fclose(file);
-    return found;
-}
-
-/* This process's own cgroup below the mount point: where an ordinary user's delegated tree begins. */
-static bool own_cgroup(char *ret, size_t size)
-{
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    char line[PATH_MAX];
-    bool found = false;
-
-    while (file && !found && fgets(line, sizeof line, file)) {
-        line[strcspn(line, "\n")] = '\0';
-        if (!strncmp(line, "0::", 3) && strlen(line + 3) < size) {
-            strcpy(ret, line + 3);
-            found = true;
-        }
-    }
-    if (file)
-        fclose(file);
-    return found;
-}
-
-/* The last two levels of path. Whoever destroys the last sandbox removes the upper one: then once more. */
-static bool make_two(char *path)
-{
-    char *slash = strrchr(path, '/');
-
-    for (int tries = 0; tries < 100; tries++) {
-        bool made;
-
-        *slash = '\0';
-        made = mkdir(path, 0755) == 0 || errno == EEXIST;
-        *slash = '/';
-        if (!made)
-            return false;
-        if (mkdir(path, 0755) == 0 || errno == EEXIST)
-            return true;
-        if (errno != ENOENT)
-            return false;
-    }
-    return false;
-}
-
-static bool make_below(const char *base, const char *name, char *ret_path, size_t size, int *ret_procs_fd)
-{
-    char path[PATH_MAX];
-    int len, fd;
-
-    len = snprintf(path, sizeof path, "%s/stockade/%s", base, name);
-    if (len < 0 || (size_t)len >= size || (size_t)len + 32 >= sizeof path || !make_two(path))
-        return false;
-    strcpy(path + len, "/init");
-    if (mkdir(path, 0755) == 0 || errno == EEXIST) {
-        strcpy(path + len, "/init/cgroup.procs");
-        fd = open(path, O_WRONLY | O_CLOEXEC);
-        strcpy(path + len, "/init/cgroup.kill");
-        if (fd >= 0 && access(path, W_OK) == 0) {
-            path[len] = '\0';
-            strcpy(ret_path, path);
-            *ret_procs_fd = fd;
-            return true;
-        }
-        if (fd >= 0)
-            close(fd);
-    }
-    path[len] = '\0';
-    cgroup_destroy(path);
-    return false;
-}
-
-/* FNV-1a: tells two state directories' sandboxes of one id apart. */
-static uint32_t hash(const char *text)
-{
-    uint32_t h = 2166136261u;
-
-    for (; *text; text++)
-        h = (h ^ (unsigned char)*text) * 16777619u;
-    return h;
-}
-
-/*
- * Since 5.16 a write to cgroup.procs is judged by who opened it (e57457641613 in Linux); before, by who writes, and
- * that is a process inside without rights here.
- */
-static bool kernel_will_do(void)
-{
-    struct utsname name;
-    unsigned major, minor;
-
-    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
-           (major > 5 || (major == 5 && minor >= 16));
-}
-
-bool cgroup_make(const char *box_path, char *ret_path, size_t size, int *ret_procs_fd)
-{
-    char mount[PATH_MAX], own[PATH_MAX], base[PATH_MAX], name[128];
-
-    if (!kernel_will_do() || !hierarchy_find(mount, sizeof mount) || !own_cgroup(own, sizeof own))
-        return false;
-    snprintf(name, sizeof name, "%.80s-%08x", strrchr(box_path, '/') + 1, hash(box_path));
-    if (geteuid() != 0) {
-        if (snprintf(base, sizeof base, "%s%s", mount, own) >= (int)sizeof base)
-            return false;
-        return make_below(base, name, ret_path, size, ret_procs_fd);
-    }
-    return make_below(mount, name, ret_path, size, ret_procs_fd);
-}
+/* ---- removing ---- */
 
 static void kill_below(int dir_fd)
 {
@@ -193,7 +69,7 @@ static void remove_parent(const char *path)
     (void)rmdir(parent); /* not empty while there are other sandboxes */
 }
 
-void cgroup_destroy(const char *path)
+static void cgroup_remove(const char *path)
 {
     for (int waited = 0; waited < REMOVE_WAIT_MS; waited += 5) {
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -209,6 +85,194 @@ void cgroup_destroy(const char *path)
         usleep(5000); /* killed is not gone yet */
     }
 }
+
+/* ---- making ---- */
+
+/* The last two levels of path. Whoever destroys the last sandbox removes the upper one: then once more. */
+static bool make_two(char *path)
+{
+    char *slash = strrchr(path, '/');
+
+    for (int tries = 0; tries < 100; tries++) {
+        bool made;
+
+        *slash = '\0';
+        made = mkdir(path, 0755) == 0 || errno == EEXIST;
+        *slash = '/';
+        if (!made)
+            return false;
+        if (mkdir(path, 0755) == 0 || errno == EEXIST)
+            return true;
+        if (errno != ENOENT)
+            return false;
+    }
+    return false;
+}
+
+/* FNV-1a: tells two state directories' sandboxes of one id apart. */
+static uint32_t hash(const char *text)
+{
+    uint32_t h = 2166136261u;
+
+    for (; *text; text++)
+        h = (h ^ (unsigned char)*text) * 16777619u;
+    return h;
+}
+
+/*
+ * Since 5.16 a write to cgroup.procs is judged by who opened it (e57457641613 in Linux); before, by who writes, and
+ * that is a process inside without rights here.
+ */
+static bool kernel_will_do(void)
+{
+    struct utsname name;
+    unsigned major, minor;
+
+    return uname(&name) == 0 && sscanf(name.release, "%u.%u", &major, &minor) == 2 &&
+           (major > 5 || (major == 5 && minor >= 16));
+}
+
+/* BASE/stockade/SANDBOX; false if that is too long. */
+static bool path_make(const char *base, const char *box_path, char *ret, size_t size)
+{
+    int len = snprintf(ret, size, "%s/stockade/%.80s-%08x", base, strrchr(box_path, '/') + 1, (unsigned)hash(box_path));
+
+    return len > 0 && (size_t)len < size;
+}
+
+/* To be entered through this fd. Not counted in if it cannot be opened. */
+static bool entrance_add(struct cgroup_made *made, const char *path, const char *name)
+{
+    char file[sizeof made->path + 32];
+    int fd;
+
+    snprintf(file, sizeof file, "%s/%s", path, name);
+    fd = open(file, O_WRONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    made->procs_fds[made->n_procs++] = fd;
+    return true;
+}
+
+static int32_t limits_write(struct op *op, const char *path, bool is_v1, uint32_t controllers, const rt_limits *limits)
+{
+    cleanup_fd int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const char *file = "";
+    int err = fd < 0 ? errno : cgroup_limits_write(fd, is_v1, controllers, limits, CGROUP_OUTSIDE_PIDS, &file);
+
+    return err ? op_fail(op, error_status(err), err, "limits: write %s/%s", path, file) : RT_OK;
+}
+
+/* Its own in v2, and init/ in it for what boots the sandbox: commands' cgroups lie beside that. */
+static bool v2_make(const char *path)
+{
+    char file[CGROUP_PATH_MAX * 2 + 32];
+
+    snprintf(file, sizeof file, "%s/init", path);
+    if (mkdir(file, 0755) < 0 && errno != EEXIST)
+        return false;
+    snprintf(file, sizeof file, "%s/init/cgroup.kill", path);
+    return access(file, W_OK) == 0;
+}
+
+/* Passes the controllers on from the base to the sandbox's cgroup, and says which of them came there. */
+static uint32_t v2_enable(const struct cgroup_tree *tree, const char *path)
+{
+    cleanup_fd int base = open(tree->v2_base, O_RDONLY | O_DIRECTORY | O_CLOEXEC), ours = -1, box = -1;
+
+    if (!tree->v2_controllers || base < 0)
+        return 0;
+    ours = openat(base, "stockade", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (ours < 0)
+        return 0;
+    cgroup_enable_below(base, tree->v2_controllers);
+    cgroup_enable_below(ours, tree->v2_controllers);
+    box = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return cgroup_controllers_at(box);
+}
+
+static int32_t make_v2(struct op *op, const struct cgroup_tree *tree, const char *box_path, const rt_limits *limits,
+                       struct cgroup_made *made)
+{
+    uint32_t got;
+
+    if (!tree->v2_base[0] || !kernel_will_do() ||
+        !path_make(tree->v2_base, box_path, made->path, sizeof made->path - 32) || !make_two(made->path)) {
+        made->path[0] = '\0';
+        return RT_OK;
+    }
+    if (!v2_make(made->path) || !entrance_add(made, made->path, "init/cgroup.procs")) {
+        cgroup_remove(made->path);
+        made->path[0] = '\0';
+        return RT_OK;
+    }
+    got = v2_enable(tree, made->path);
+    made->controllers |= got;
+    return limits_write(op, made->path, false, got, limits);
+}
+
+static int32_t make_v1(struct op *op, const struct cgroup_v1 *v1, const char *box_path, const rt_limits *limits,
+                       struct cgroup_made *made)
+{
+    char path[CGROUP_PATH_MAX * 2];
+
+    if (!path_make(v1->mount, box_path, path, sizeof path) || !make_two(path))
+        return RT_OK;
+    if (!entrance_add(made, path, "cgroup.procs")) {
+        cgroup_remove(path);
+        return RT_OK;
+    }
+    made->controllers |= v1->controllers;
+    return limits_write(op, path, true, v1->controllers, limits);
+}
+
+int32_t cgroup_make(struct op *op, const char *box_path, const rt_limits *limits, struct cgroup_made *ret)
+{
+    const struct cgroup_tree *tree = cgroup_tree_get();
+    int32_t status = make_v2(op, tree, box_path, limits, ret);
+
+    for (size_t i = 0; !status && i < tree->n_v1; i++)
+        /* Entering one for the CPU's sake alone can take milliseconds. */
+        if (tree->v1[i].is_ours && (tree->v1[i].controllers & (cgroup_limits_need(limits) | ~CGROUP_CPU)))
+            status = make_v1(op, &tree->v1[i], box_path, limits, ret);
+    return status;
+}
+
+void cgroup_made_release(struct cgroup_made *made)
+{
+    for (size_t i = 0; i < made->n_procs; i++)
+        fd_closep(&made->procs_fds[i]);
+    made->n_procs = 0;
+}
+
+void cgroup_destroy(const char *box_path, const char *path)
+{
+    const struct cgroup_tree *tree = cgroup_tree_get();
+    char v1_path[CGROUP_PATH_MAX * 2], v2_path[CGROUP_PATH_MAX * 2];
+
+    if (path[0])
+        cgroup_remove(path);
+    else if (tree->v2_base[0] && path_make(tree->v2_base, box_path, v2_path, sizeof v2_path))
+        cgroup_remove(v2_path);
+    for (size_t i = 0; i < tree->n_v1; i++)
+        if (tree->v1[i].is_ours && path_make(tree->v1[i].mount, box_path, v1_path, sizeof v1_path))
+            cgroup_remove(v1_path);
+}
+
+int cgroup_open(const char *box_path, const char *path, uint32_t controller, bool *ret_is_v1)
+{
+    const struct cgroup_v1 *v1 = cgroup_tree_v1(cgroup_tree_get(), controller);
+    char v1_path[CGROUP_PATH_MAX * 2];
+
+    *ret_is_v1 = v1 != NULL;
+    if (!v1)
+        return path[0] ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (!path_make(v1->mount, box_path, v1_path, sizeof v1_path))
+        return -1;
+    return open(v1_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* ---- commands ---- */
 
 struct cgroup_pool *cgroup_pool_new(const char *path)
 {

@@ -1,25 +1,45 @@
 /*
- * cgroup v2 as the exact list of a command's processes, and cgroup.kill as the exact end of them; see cgroups(7) and
- * Documentation/admin-guide/cgroup-v2.rst. Works on a hierarchy without controllers too.
+ * A sandbox's cgroups: its limits, and in v2 the exact list of each command's processes, with cgroup.kill as the exact
+ * end of them; see cgroups(7) and Documentation/admin-guide/cgroup-v2.rst. v2's works without controllers too.
  *
- *     BASE/stockade/SANDBOX/      one a sandbox: init/ for what boots it, e*... one a command at a time
+ *     BASE/stockade/SANDBOX/      one a sandbox and hierarchy, with its limits
+ *     BASE/stockade/SANDBOX/...   in v2: init for what boots it, e... one a command at a time
  */
 #ifndef STOCKADE_CGROUP_H
 #define STOCKADE_CGROUP_H
 
+#include "cgroup_tree.h"
 #include "op.h"
 
 #include <stdbool.h>
 
-/*
- * Makes the cgroup of a sandbox, named after its directory, and init/ in it. ret_path gets its absolute path,
- * ret_procs_fd init's cgroup.procs. False, and both as they were, if no cgroup v2 tree is writable or the
- * kernel is too old (before Linux 5.16).
- */
-bool cgroup_make(const char *box_path, char *ret_path, size_t size, int *ret_procs_fd);
+#define CGROUP_ENTER_MAX (CGROUP_V1_MAX + 1)
+/* What a backend keeps outside of the sandbox and in its cgroups: on top of the limit of pids. */
+#define CGROUP_OUTSIDE_PIDS 1
 
-/* Kills all that is in it, waits for their end (bounded) and removes it with all below. */
-void cgroup_destroy(const char *path);
+struct cgroup_made {
+    char path[512];                  /* in v2, absolute; "" = none */
+    uint32_t controllers;            /* that the sandbox's cgroups have, of either version */
+    int procs_fds[CGROUP_ENTER_MAX]; /* what boots it writes "0" to each */
+    size_t n_procs;
+};
+
+/*
+ * Makes the cgroups of a sandbox, named after its directory, as far as that can be done here, and writes its limits
+ * into them. In v2 only where processes can be moved by what is inside (Linux 5.16).
+ * limits   what of them is not kept by a cgroup, controllers tell: cgroup_limits_need()
+ * ret      zeroed by the caller, who releases it also after a failure, and then calls cgroup_destroy()
+ * Returns RT_OK also if there is nothing to be had; else why a limit could not be written.
+ */
+int32_t cgroup_make(struct op *op, const char *box_path, const rt_limits *limits, struct cgroup_made *ret);
+void cgroup_made_release(struct cgroup_made *made);
+
+/* Kills all that is in them (v1: waits for it to end), and removes them with all below. path: v2's, "" = as it would be
+ * named. */
+void cgroup_destroy(const char *box_path, const char *path);
+
+/* The directory of a sandbox's cgroup that has a controller, and which version's it is; -1 if there is none. */
+int cgroup_open(const char *box_path, const char *path, uint32_t controller, bool *ret_is_v1);
 
 struct cgroup_pool; /* of a sandbox's cgroups for commands; thread-safe */
 

@@ -62,8 +62,9 @@ CHILD_CODE static int child_main(void *arg)
     child_signals();
     (void)setsid();
     (void)umask(022); /* the child's own: it shares no filesystem attributes with the host */
-    if (spec->cgroup_procs_fd >= 0 && write(spec->cgroup_procs_fd, "0", 1) != 1)
-        err = errno;
+    for (size_t i = 0; !err && i < spec->n_cgroups; i++)
+        if (write(spec->cgroups[i], "0", 1) != 1)
+            err = errno;
     if (!err && spec->prepare)
         err = spec->prepare(spec->arg);
     if (!err)

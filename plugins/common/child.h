@@ -16,7 +16,8 @@ struct child_spec {
     char *const *argv, *const *env;
     const int *fds; /* fds[i] becomes fd i of the child; -1 = /dev/null; all others are closed */
     int n_fds;
-    int cgroup_procs_fd; /* entered first; -1 = none */
+    const int *cgroups; /* cgroup.procs of those that it enters first */
+    size_t n_cgroups;
     /*
      * Runs in the child just before exec, or NULL. It shares the parent's memory and may only make system calls,
      * raw ones where libc would act on other threads (setuid). Returns 0, or an errno that child_start() returns.

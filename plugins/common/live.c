@@ -92,6 +92,23 @@ static struct live *live_find(struct runtime *rt, const char *id)
     return live;
 }
 
+/* The count of what the kernel killed for the sandbox's limit of memory, if a cgroup keeps that. */
+static int oom_fd(struct op *op, const struct record *record)
+{
+    cleanup_free char *box = NULL;
+    cleanup_fd int fd = -1;
+    bool is_v1;
+
+    if (op->rt->backend->own_cgroup)
+        return oom_open(record->init.pid);
+    if (!(record->controllers & CGROUP_MEMORY) || asprintf(&box, "%s/boxes/%s", op->rt->dir, record->spec.id) < 0) {
+        box = NULL;
+        return -1;
+    }
+    fd = cgroup_open(box, record->cgroup, CGROUP_MEMORY, &is_v1);
+    return oom_open_at(fd, is_v1);
+}
+
 int32_t live_from_record(struct op *op, const struct record *record, struct live **ret)
 {
     struct live *live = malloc(sizeof *live);
@@ -113,14 +130,14 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
         live_unref(live);
         return op_fail(op, RT_E_NOMEM, 0, "handles of '%s'", record->spec.id);
     }
-    if (op->rt->backend->own_cgroup)
-        live->spec.limits.pids = 0;
+    if (op->rt->backend->own_cgroup || (record->controllers & CGROUP_PIDS))
+        live->spec.limits.pids = 0; /* it is kept already: the agent has none to set */
     if (live->dir_fd < 0 || live->init_fd < 0) {
         live_unref(live);
         return op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has just ended", record->spec.id);
     }
     if (live->spec.limits.memory_bytes)
-        live->oom_fd = oom_open(record->init.pid);
+        live->oom_fd = oom_fd(op, record);
     if (record->cgroup[0])
         live->cgroups = cgroup_pool_new(record->cgroup);
     *ret = live;

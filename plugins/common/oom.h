@@ -7,6 +7,8 @@
 
 /* The file that has the count for the memory cgroup of a process. The fd, or -1 where there is none. */
 int oom_open(pid_t pid);
+/* The same in a memory cgroup's directory; -1 also for a dir_fd of -1. */
+int oom_open_at(int dir_fd, int is_v1);
 /* The count as it is now; 0 where fd is -1 or the cgroup is gone. */
 uint64_t oom_kills(int fd);
 

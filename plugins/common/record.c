@@ -55,7 +55,7 @@ static bool record_add_plain(cJSON *json, const struct record *record)
            json_add_int(json, "generation", (int64_t)record->generation) && proc_add(json, "init", &record->init) &&
            proc_add(json, "permfs", &record->permfs) && proc_add(json, "monitor", &record->monitor) &&
            proc_add(json, "owner", &record->owner) && json_add_str(json, "backend_id", record->backend_id) &&
-           json_add_str(json, "cgroup", record->cgroup);
+           json_add_str(json, "cgroup", record->cgroup) && json_add_int(json, "controllers", record->controllers);
 }
 
 int32_t record_save(struct op *op, int box_fd, const struct record *record)
@@ -96,6 +96,7 @@ static bool record_get_plain(const cJSON *json, struct record *ret)
     TIME_FIELDS(GET)
 #undef GET
     ret->status = (int32_t)json_int(json, "status", RT_SANDBOX_PENDING, RT_SANDBOX_ERROR, -1, &ok);
+    ret->controllers = (uint32_t)json_int(json, "controllers", 0, UINT32_MAX, 0, &ok);
     ret->generation = (uint64_t)json_int(json, "generation", 0, JSON_INT_MAX, 0, &ok);
     boot_id_read(boot_id);
     if (!strcmp(boot_id, json_str(json, "boot_id", "", &ok))) {

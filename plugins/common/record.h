@@ -24,7 +24,8 @@ struct record {
     struct proc_id init, permfs, monitor, owner;
     struct identity identity;
     char backend_id[80];
-    char cgroup[512]; /* absolute path; "" = none */
+    char cgroup[512];     /* absolute path of its cgroup in v2; "" = none */
+    uint32_t controllers; /* of its cgroups, see cgroup_tree.h */
 };
 
 /*

@@ -177,6 +177,8 @@ static int32_t spec_check(const rt_sandbox_spec *spec, rt_error *err)
     return RT_OK;
 }
 
+#define MEMORY_MIN (6 << 20) /* Docker's: less than a runtime itself needs */
+
 static int32_t limits_read(const rt_sandbox_spec *spec, rt_error *err, rt_limits *ret)
 {
     *ret = (rt_limits){ .size = sizeof *ret };
@@ -186,6 +188,11 @@ static int32_t limits_read(const rt_sandbox_spec *spec, rt_error *err, rt_limits
         return error_set(err, RT_E_INVAL, 0, "limits: no size");
     if (ret->memory_bytes >= (uint64_t)JSON_INT_MAX)
         return error_set(err, RT_E_INVAL, 0, "limits.memory_bytes is out of range");
+    if (ret->memory_bytes && ret->memory_bytes < MEMORY_MIN)
+        return error_set(err, RT_E_INVAL, 0, "limits.memory_bytes: expected at least %d, got %llu", MEMORY_MIN,
+                         (unsigned long long)ret->memory_bytes);
+    if (ret->cpu_millis && (ret->cpu_millis < 10 || ret->cpu_millis > 10000000))
+        return error_set(err, RT_E_INVAL, 0, "limits.cpu_millis: expected 10 to 10000000, got %u", ret->cpu_millis);
     if (ret->cpu_shares && (ret->cpu_shares < 2 || ret->cpu_shares > 262144))
         return error_set(err, RT_E_INVAL, 0, "limits.cpu_shares: expected 2 to 262144, got %u", ret->cpu_shares);
     return RT_OK;

@@ -27,7 +27,7 @@ static bool needs_sweep(struct runtime *rt, const struct mount_table *mounts, co
     if (record->spec.lifetime == RT_LIFETIME_HOST)
         return !proc_id_is_alive(&record->owner);
     return !is_up(record) && (proc_id_is_alive(&record->init) || proc_id_is_alive(&record->permfs) ||
-                              record->cgroup[0] || is_mounted(rt, mounts, record->spec.id));
+                              record->cgroup[0] || record->controllers || is_mounted(rt, mounts, record->spec.id));
 }
 
 static int32_t locked_clean(struct op *op, struct locked *locked)

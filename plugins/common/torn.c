@@ -26,17 +26,14 @@ static void quit(int box_fd, const char *name, uint32_t type, int wait_ms)
         (void)poll(&pfd, 1, wait_ms);
 }
 
-/* The sandbox's own cgroup is known by the directory's name, whatever the record says. */
+/* The sandbox's own cgroups are known by the directory's name, whatever the record says. */
 static void cgroup_end(struct op *op, const char *id)
 {
     cleanup_free char *path = NULL;
-    char cgroup[512];
-    cleanup_fd int procs_fd = -1;
 
     if (op->rt->backend->own_cgroup || asprintf(&path, "%s/boxes/%s", op->rt->dir, id) < 0)
         return;
-    if (cgroup_make(path, cgroup, sizeof cgroup, &procs_fd))
-        cgroup_destroy(cgroup);
+    cgroup_destroy(path, "");
 }
 
 static int32_t leavings_end(struct op *op, const char *id, int box_fd)

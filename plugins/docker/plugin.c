@@ -174,9 +174,6 @@ static int32_t check(const struct settings *settings, const struct spec *spec, r
         return error_set(err, RT_E_INVAL, 0, "oci_runtime '%.100s' is no runtime's name", spec->oci_runtime);
     if (spec->user[0] && !user_parse(spec->user, &uid, &gid))
         return error_set(err, RT_E_INVAL, 0, "user '%.100s' is not \"uid\" or \"uid:gid\"", spec->user);
-    if (spec->limits.cpu_millis && (spec->limits.cpu_millis < 10 || spec->limits.cpu_millis > 10000000))
-        return error_set(err, RT_E_INVAL, 0, "limits.cpu_millis: expected 10 to 10000000, got %u",
-                         spec->limits.cpu_millis);
     return RT_OK;
 }
 

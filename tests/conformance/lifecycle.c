@@ -1,4 +1,5 @@
 /* Contract L1 to L7: what sandboxes are, from create to destroy. */
+#include "cgroups.h"
 #include "fixture.h"
 
 #include <pthread.h>
@@ -291,35 +292,6 @@ CONFORMANCE_TEST(lifecycle, L5_destroy_in_every_state_and_twice)
         EXPECT_STATUS(RT_E_SANDBOX_NOT_FOUND, fx.ops->start(fx.rt, ids[i], CALL));
         EXPECT_NAMES(ids[i]);
     }
-}
-
-/* The cgroup directories of a process that are not this process's own, one a line; to be freed. */
-static char *cgroups_of(pid_t pid)
-{
-    char *theirs = proc_read(pid, "cgroup"), *mine = proc_read(getpid(), "cgroup"), *text = NULL, *save = NULL;
-    size_t len;
-    FILE *out = open_memstream(&text, &len);
-
-    HOST_MUST(theirs && mine);
-    for (char *line = strtok_r(theirs, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
-        const char *path = strrchr(line, ':');
-
-        if (path && strcmp(path, ":/") != 0 && !strstr(mine, line))
-            fprintf(out, "%s\n", path + 1);
-    }
-    fclose(out);
-    free(theirs);
-    free(mine);
-    return text;
-}
-
-static bool cgroup_exists(const char *path)
-{
-    char *dirs = tree_list("/sys/fs/cgroup", true), *at = strstr(dirs, path);
-    bool found = at && at[strlen(path)] == '\n';
-
-    free(dirs);
-    return found;
 }
 
 CONFORMANCE_TEST(lifecycle, L5_destroy_leaves_nothing)

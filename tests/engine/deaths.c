@@ -108,25 +108,6 @@ CONFORMANCE_TEST(deaths, L8_paused)
     free(container);
 }
 
-CONFORMANCE_TEST(deaths, N3_memory)
-{
-    const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 << 20 };
-    const rt_rule rule = WRITE_ALL;
-    rt_sandbox_spec spec = box_spec("box");
-    const struct run *r;
-
-    spec.limits = &limits;
-    spec.rules = &rule;
-    spec.n_rules = 1;
-    box_up_spec(&spec);
-    r = sh("box", "head -c 100000000 /dev/zero | tail -c 99999999 | wc -c");
-    cr_expect(r->status == RT_OK && strcmp(r->out, "99999999\n") != 0, "%s", run_describe(r));
-    cr_expect(r->flags & RT_RESULT_OOM, "killed for memory, and nobody says so: %s", run_describe(r));
-    r = sh("box", "kill -9 $$");
-    cr_expect(r->code == 137 && !(r->flags & RT_RESULT_OOM), "a mere 137: %s", run_describe(r));
-    EXPECT_RUN(sh("box", "echo alive"), 0, "alive\n");
-}
-
 /* R1: however the host ends. */
 CONFORMANCE_TEST(deaths, R1_a_host_that_is_killed)
 {

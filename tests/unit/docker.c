@@ -139,10 +139,7 @@ static cJSON *body_of(const struct docker_settings *settings, struct spec *spec,
     spec->network = "none";
     if (!spec->oci_runtime)
         spec->oci_runtime = "";
-    body = container_body(
-        settings,
-        &(struct boot){ boot.spec, boot.identity, boot.workspace_source, boot.agent, boot.boot_dir, -1, 0, 0, -1, "" },
-        &(struct container_terms){ .state_id = "state0", .seccomp = seccomp });
+    body = container_body(settings, &boot, &(struct container_terms){ .state_id = "state0", .seccomp = seccomp });
     cr_assert_not_null(body);
     return body;
 }

@@ -207,6 +207,20 @@ static int file_race(const char *path, const char *ms, const char *marker)
     return 0;
 }
 
+/* Computes for ms of wall time. */
+static int spin(const char *ms)
+{
+    struct timespec now, end;
+    int64_t ns = (int64_t)atoi(ms) * 1000000;
+
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    ns += (int64_t)end.tv_sec * 1000000000 + end.tv_nsec;
+    do {
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    } while ((int64_t)now.tv_sec * 1000000000 + now.tv_nsec < ns);
+    return 0;
+}
+
 /* Every entry of a directory: its name in hex, then its content if it is a file that opens. Order is the kernel's. */
 static int names_print(const char *path)
 {
@@ -266,6 +280,8 @@ int main(int argc, char **argv)
         return pattern_print(argv[2], argv[3]);
     if (!strcmp(what, "memory") && argc == 3)
         return memory_touch(argv[2]);
+    if (!strcmp(what, "spin") && argc == 3)
+        return spin(argv[2]);
     if (!strcmp(what, "forks") && argc == 3)
         return forks_count(argv[2]);
     if (!strcmp(what, "race") && argc == 5)
