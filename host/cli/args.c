@@ -20,6 +20,8 @@ enum {
     KEY_PIDS,
     KEY_RULE,
     KEY_PRESET,
+    KEY_DELTA,
+    KEY_COMMIT,
     KEY_TIMEOUT,
 };
 
@@ -125,6 +127,9 @@ static const struct argp_option sandbox_options[] = {
       "Workspace rules to start from: agent-safe (default), read-only, full-access, development, view-only", 0 },
     { "rule", KEY_RULE, "PATTERN=PERMISSION", 0,
       "Workspace rule over the preset's: none, view, read or write; repeatable", 0 },
+    { "delta", KEY_DELTA, NULL, 0, "Keep writes apart from the directory until they are committed (copy-on-write)", 0 },
+    { "commit", KEY_COMMIT, "POLICY", 0,
+      "With --delta, what becomes of it after each command: manual (default), on_success or always", 0 },
     { "image", KEY_IMAGE, "IMAGE", 0, "Image to run in, where the runtime has images", 0 },
     { "network", KEY_NETWORK, "NAME", 0, "none (default), host, bridge or a network's name", 0 },
     { "name", KEY_NAME, "ID", 0, "The sandbox's id (default: one is made up)", 0 },
@@ -171,6 +176,17 @@ static bool limit_parse(int key, const char *arg, rt_limits *limits, struct argp
     }
 }
 
+static int32_t policy_parse(const char *arg, struct argp_state *state)
+{
+    static const char *const names[] = { "manual", "on_success", "always" }; /* by enum rt_commit_policy */
+
+    for (int32_t i = RT_COMMIT_MANUAL; i <= RT_COMMIT_ALWAYS; i++)
+        if (!strcmp(arg, names[i]))
+            return i;
+    argp_error(state, "--commit '%s': expected manual, on_success or always", arg);
+    return RT_COMMIT_MANUAL;
+}
+
 static error_t sandbox_parse(int key, char *arg, struct argp_state *state)
 {
     struct sandbox_args *args = state->input;
@@ -184,6 +200,12 @@ static error_t sandbox_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_RULE:
         args_list_add(state, &args->rules, arg);
+        return 0;
+    case KEY_DELTA:
+        args->mode = RT_WORKSPACE_DELTA;
+        return 0;
+    case KEY_COMMIT:
+        args->commit = policy_parse(arg, state);
         return 0;
     case KEY_IMAGE:
         args->image = arg;

@@ -27,6 +27,7 @@ struct sandbox_args {
     struct strv labels, rules;
     rt_limits limits;
     bool has_limits;
+    int32_t mode, commit; /* enum rt_workspace_mode, enum rt_commit_policy */
 };
 
 /* How a command runs. workdir_argp: --workdir; input_argp: -i; timeout_argp: --timeout; exec_argp: -t, --shell. */

@@ -90,6 +90,8 @@ bool box_create(struct host *host, const struct sandbox_args *args, const struct
         .env = (const char *const *)env->env.items,
         .limits = args->has_limits ? &args->limits : NULL,
         .lifetime = lifetime,
+        .workspace_mode = args->mode,
+        .commit_policy = args->commit,
     };
 
     return spec_create(host, &spec, args, ret);

@@ -27,8 +27,8 @@ int32_t op_probe(rt_runtime *rt, rt_call *call, rt_probe **ret)
 /* What no backend can do yet; a backend's own limits are its check()'s. */
 static int32_t check_common(struct op *op, const struct spec *spec)
 {
-    if (spec->workspace_mode == RT_WORKSPACE_DELTA || spec->commit_policy != RT_COMMIT_MANUAL)
-        return op_fail(op, RT_E_UNSUPPORTED, 0, "workspace_mode delta is not supported by this runtime");
+    if (spec->workspace_mode != RT_WORKSPACE_DELTA && spec->commit_policy != RT_COMMIT_MANUAL)
+        return op_fail(op, RT_E_INVAL, 0, "commit_policy: a workspace that is not copy-on-write has nothing to commit");
     if (spec->flags & RT_SANDBOX_AUDIT)
         return op_fail(op, RT_E_UNSUPPORTED, 0, "audit is not supported by this runtime");
     if (spec->flags & ~RT_SANDBOX_AUDIT)

@@ -51,7 +51,7 @@ void changes_free(rt_changes *changes);
 void stats_free(rt_stats *stats);
 
 /* What common can do, whatever the backend. */
-#define COMMON_CAPS (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY | RT_CAP_RULES_UPDATE)
+#define COMMON_CAPS (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY | RT_CAP_RULES_UPDATE | RT_CAP_DELTA)
 
 #define COMMON_OPS(open_fn)                                                                                            \
     {                                                                                                                  \

@@ -2,6 +2,7 @@
 
 #include "agent_client.h"
 #include "child.h"
+#include "delta_dir.h"
 #include "error.h"
 #include "mounts.h"
 #include "msg.h"
@@ -31,6 +32,12 @@ static void rules_put(struct wire_out *w, const struct spec *spec)
     }
 }
 
+static uint32_t flags_of(const struct spec *spec)
+{
+    return (spec->lifetime == RT_LIFETIME_HOST ? PERMFS_LEASE : 0) |
+           (spec->workspace_mode == RT_WORKSPACE_DELTA ? PERMFS_DELTA : 0);
+}
+
 static void config_put(struct wire_out *w, const struct record *record, const char *mount_point,
                        const struct settings *settings)
 {
@@ -39,7 +46,7 @@ static void config_put(struct wire_out *w, const struct record *record, const ch
 
     wire_put_str(w, spec->id);
     wire_put_str(w, mount_point);
-    wire_put_u32(w, spec->lifetime == RT_LIFETIME_HOST ? PERMFS_LEASE : 0);
+    wire_put_u32(w, flags_of(spec));
     wire_put_u32(w, (uint32_t)settings->cache_time_ms);
     wire_put_u32(w, who->owner_uid);
     wire_put_u32(w, who->owner_gid);
@@ -94,20 +101,25 @@ static pid_t daemon_spawn(struct op *op, int sock)
 static int32_t daemon_configure(struct op *op, const struct record *record, int box_fd, int fd, const char *mount_point)
 {
     cleanup_fd int codebase = open(record->spec.codebase, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-                   listen_fd = -1;
+                   listen_fd = -1, delta = -1;
+    const bool is_delta = record->spec.workspace_mode == RT_WORKSPACE_DELTA;
     struct wire_out body = { 0 };
     int32_t status;
-    int err, fds[2];
+    int err, fds[3];
 
     if (codebase < 0)
         return op_fail(op, errno == EACCES ? RT_E_PERMISSION : RT_E_IO, errno, "codebase '%s'", record->spec.codebase);
     listen_fd = socket_listen(box_fd, "permfs.sock", 0600);
     if (listen_fd < 0)
         return op_fail(op, error_status(-listen_fd), -listen_fd, "make the filesystem daemon's socket");
+    status = is_delta ? delta_dir_make(op, record, box_fd, &delta) : RT_OK;
+    if (status)
+        return status;
     config_put(&body, record, mount_point, op->rt->settings);
     fds[0] = codebase;
     fds[1] = listen_fd;
-    err = body.failed ? -ENOMEM : msg_send(fd, PERMFS_CONFIG, body.data, body.len, fds, 2);
+    fds[2] = delta;
+    err = body.failed ? -ENOMEM : msg_send(fd, PERMFS_CONFIG, body.data, body.len, fds, is_delta ? 3 : 2);
     wire_out_release(&body);
     if (err)
         return op_fail(op, error_status(-err), -err, "configure the filesystem daemon");

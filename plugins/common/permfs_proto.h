@@ -12,7 +12,8 @@
 
 enum permfs_msg {
     /*
-     * Owner to permfs. fds: the codebase (a directory, O_PATH will do), the listening SEQPACKET socket.
+     * Owner to permfs. fds: the codebase (a directory, O_PATH will do), the listening SEQPACKET socket, and with
+     * PERMFS_DELTA the delta's directory (delta_log.h), with its two layers made.
      * Body: str sandbox id, str mount point (absolute), u32 flags (PERMFS_*), u32 cache time in ms,
      *       u32 uid and u32 gid of the codebase owner (the identity to work with when started as root),
      *       u32 uid and u32 gid to show for the owner's files (as the host's user namespace counts them),
@@ -29,12 +30,15 @@ enum permfs_msg {
      * u32 priority (two's complement). Once it is answered every operation goes by the new ones.
      */
     PERMFS_RULES = 7,
+    /* Empty: the delta was changed under the daemon, which forgets what it knew and reads the log again. */
+    PERMFS_REFRESH = 8,
 };
 
 #define PERMFS_LEASE          1u /* end of file on fd 3 means: unmount and exit. Without it the owner may go. */
 #define PERMFS_NO_PASSTHROUGH 2u /* all data goes through the daemon, as where the kernel cannot do otherwise */
 #define PERMFS_NO_WATCH       4u /* what the kernel was told holds for the cache time, as where inotify cannot be had */
 #define PERMFS_NO_EPOCH       8u /* new rules are told to the kernel entry by entry, as where it has no epochs */
-#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH | PERMFS_NO_EPOCH)
+#define PERMFS_DELTA          16u /* copy-on-write: the codebase is not written to */
+#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH | PERMFS_NO_EPOCH | PERMFS_DELTA)
 
 #endif

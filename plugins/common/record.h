@@ -3,6 +3,7 @@
  *   box.json     the record, replaced by rename
  *   lock         flock()ed by whoever changes the sandbox's state; released by the kernel if that process dies
  *   mnt/         permfs's mount          boot/         the boot socket, while it boots
+ *   delta/       a copy-on-write workspace's writes, see delta_log.h
  *   agent.sock   where the agent listens  permfs.sock   where permfs listens
  * A directory whose name begins with a dot is one that is being made or removed, or was set aside (torn.h).
  * docs/state.md describes all of it; a change of the record's meaning raises RECORD_VERSION.

@@ -1,6 +1,7 @@
 /* The directory of all records: listing it, and removing from it. */
 #include "record.h"
 
+#include "delta_dir.h"
 #include "error.h"
 #include "runtime.h"
 
@@ -67,12 +68,16 @@ static int box_empty(int box_fd)
     static const char *const files[] = { "boot/" BOOT_SOCKET, "agent.sock", "permfs.sock", "box.json", "lock" };
     struct dirent *entry;
     DIR *dir;
+    int err;
 
     if (unlinkat(box_fd, "mnt", AT_REMOVEDIR) < 0 && errno != ENOENT)
         return -errno;
     for (size_t i = 0; i < ARRAY_LEN(files); i++)
         (void)unlinkat(box_fd, files[i], 0);
     (void)unlinkat(box_fd, "boot", AT_REMOVEDIR);
+    err = delta_dir_remove(box_fd);
+    if (err)
+        return err;
     dir = dir_open(box_fd, ".");
     while (dir && (entry = readdir(dir)))
         if (!strncmp(entry->d_name, ".box.json.", 10)) /* a file_replace() that was cut short */

@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define PARENTS_MAX 4096
+
 bool below_name_ok(const char *name)
 {
     if (!*name || strchr(name, '/'))
@@ -49,6 +51,28 @@ int below_stat(int dir, const char *name, struct stat *ret)
 bool below_same(const struct stat *st, dev_t dev, ino_t ino, mode_t kind)
 {
     return st->st_dev == dev && st->st_ino == ino && (st->st_mode & S_IFMT) == kind;
+}
+
+int below_is_inside(int fd, int top_fd)
+{
+    int at = fcntl(fd, F_DUPFD_CLOEXEC, 0), up;
+    struct stat top, st, above;
+    bool is_top = false;
+
+    if (at < 0 || fstat(top_fd, &top) < 0)
+        return -errno;
+    for (int i = 0; i < PARENTS_MAX && fstat(at, &st) == 0; i++) {
+        is_top = below_same(&st, top.st_dev, top.st_ino, S_IFDIR);
+        up = is_top ? -1 : openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (up < 0)
+            break;
+        close(at);
+        at = up;
+        if (fstat(at, &above) == 0 && above.st_dev == st.st_dev && above.st_ino == st.st_ino)
+            break; /* the root of the host */
+    }
+    close(at);
+    return is_top;
 }
 
 const char *below_fd_path(int fd, char *room)

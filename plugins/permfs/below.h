@@ -21,6 +21,7 @@ int below_open(int dir, const char *name, int flags, mode_t mode);
 int below_reopen(int fd, int flags);
 int below_stat(int dir, const char *name, struct stat *ret); /* never follows; "" is the directory itself */
 bool below_same(const struct stat *st, dev_t dev, ino_t ino, mode_t kind);
+int below_is_inside(int fd, int top_fd); /* 1 if the directory fd is top_fd's or below it, 0 if not, or -errno */
 /* A path to an open fd, O_PATH or not, for the calls that take neither an fd of that kind nor AT_EMPTY_PATH. */
 const char *below_fd_path(int fd, char *room);
 

@@ -48,8 +48,10 @@ static enum verdict handle_msg(struct control *c, int sock, const struct msg *ms
 {
     if (msg->type == PERMFS_RULES)
         return replace_rules(c, sock, msg);
-    if ((msg->type != PERMFS_PING && msg->type != PERMFS_QUIT) || msg->len)
+    if ((msg->type != PERMFS_PING && msg->type != PERMFS_QUIT && msg->type != PERMFS_REFRESH) || msg->len)
         return answer(sock, -EPROTO, "malformed request");
+    if (msg->type == PERMFS_REFRESH)
+        return answer(sock, c->ops->refresh(c->user), "reading the delta's log");
     if (msg->type == PERMFS_QUIT)
         c->ops->unmount(c->user);
     return answer(sock, 0, NULL) == DROP && msg->type == PERMFS_PING ? DROP : msg->type == PERMFS_QUIT ? END : GO_ON;

@@ -14,6 +14,7 @@
 struct control_ops {
     void (*unmount)(void *user);
     int (*set_rules)(void *user, struct rules *rules); /* takes a reference. Returns 0 or -errno */
+    int (*refresh)(void *user);                        /* Returns 0 or -errno */
 };
 
 struct control {

@@ -70,6 +70,17 @@ void dirs_unpin(struct node_table *t, struct node *dir)
     node_put(t, dir);
 }
 
+void dirs_drop_all(struct node_table *t)
+{
+    struct node *dir;
+
+    pthread_mutex_lock(&t->lock);
+    evict(t, SIZE_MAX);
+    TAILQ_FOREACH(dir, &t->fd_lru, fd_lru)
+        dir->fd_checked_ns = INT64_MIN / 2;
+    pthread_mutex_unlock(&t->lock);
+}
+
 static int open_once(int dir, const char *name, int flags, mode_t mode)
 {
     return *name ? below_open(dir, name, flags, mode) : below_reopen(dir, flags);

@@ -25,6 +25,9 @@ struct place {
 int dirs_pin(struct node_table *t, struct node *dir, int *ret_fd);
 void dirs_unpin(struct node_table *t, struct node *dir);
 
+/* No directory stays open but those in use, and those are checked when they are used again. */
+void dirs_drop_all(struct node_table *t);
+
 /* The place of a name, which need not exist, in a directory; name is borrowed. -EINVAL for "." and the like. */
 int place_of_name(struct node_table *t, struct node *dir, const char *name, struct place *ret);
 void place_release(struct node_table *t, struct place *place);

@@ -6,7 +6,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -64,7 +66,7 @@ const struct fuse_lowlevel_ops fs_ops = {
     .copy_file_range = fs_op_copy_file_range,
 };
 
-int fs_init(struct fs *fs, const struct settings *settings)
+int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX])
 {
     struct rlimit lim = { 1024, 1024 };
     int r;
@@ -74,13 +76,21 @@ int fs_init(struct fs *fs, const struct settings *settings)
         (void)setrlimit(RLIMIT_NOFILE, &lim);
     }
     fs->settings = settings;
+    r = delta_start(&fs->delta, settings, why);
+    if (r) {
+        delta_release(&fs->delta);
+        return r;
+    }
     fs->device = (struct device){ .passthrough = settings->passthrough && privilege_can_raise(), .fd = -1 };
     /* Half of the fds are for directories, the rest for what the sandbox opens. */
-    r = node_table_init(&fs->nodes, settings->root_fd, settings->rules,
+    r = node_table_init(&fs->nodes, fs->delta.on ? fs->delta.overlay.root_fd : settings->root_fd, settings->rules,
                         lim.rlim_cur < 1 << 20 ? (size_t)lim.rlim_cur / 2 : 1 << 19,
                         (int64_t)settings->cache_ms * 1000000);
-    if (r)
+    if (r) {
+        delta_release(&fs->delta);
+        snprintf(why, WHY_MAX, "opening the codebase: %s", strerror(-r));
         return r;
+    }
     pthread_mutex_init(&fs->rename_lock, NULL);
     watch_init(fs);
     return 0;
@@ -90,6 +100,7 @@ void fs_release(struct fs *fs)
 {
     watch_release(fs);
     node_table_release(&fs->nodes);
+    delta_release(&fs->delta);
     pthread_mutex_destroy(&fs->rename_lock);
 }
 
@@ -105,7 +116,11 @@ fuse_ino_t fs_ino(struct fs *fs, struct node *node)
 
 static double seconds(const struct fs *fs, bool watched)
 {
-    return (watched && fs->settings->cache_ms < FS_LONG_MS ? FS_LONG_MS : fs->settings->cache_ms) / 1000.0;
+    const uint32_t ms = fs->settings->cache_ms;
+
+    if (watched && ms < FS_LONG_MS)
+        return FS_LONG_MS / 1000.0;
+    return ms / (fs->delta.on ? 2000.0 : 1000.0); /* the other half is the overlay's: see delta_freshen */
 }
 
 double fs_timeout(const struct fs *fs, struct node *dir)

@@ -8,6 +8,7 @@
 #ifndef STOCKADE_PERMFS_FS_H
 #define STOCKADE_PERMFS_FS_H
 
+#include "delta.h"
 #include "device.h"
 #include "dirs.h"
 #include "node.h"
@@ -28,14 +29,15 @@ struct fs {
     const struct settings *settings;
     struct device device;
     struct watch watch;
+    struct delta delta;
     struct node_table nodes;
     bool epochs; /* constant once there are workers */
     /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
     pthread_mutex_t rename_lock;
 };
 
-/* rules: those of the settings. Returns 0 or -errno. */
-int fs_init(struct fs *fs, const struct settings *settings);
+/* Before privileges are dropped. Returns 0, or -errno with why. */
+int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX]);
 void fs_release(struct fs *fs);
 /* Finds out how new rules can be told to the kernel; before there are workers. */
 void fs_epochs_start(struct fs *fs, struct fuse_session *session);

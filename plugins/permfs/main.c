@@ -81,7 +81,7 @@ static void *serve(void *arg)
     struct daemon *d = arg;
     struct fuse_loop_config *loop = fuse_loop_cfg_create();
 
-    if (loop && privilege_drop_worker(d->fs.device.passthrough) == 0) {
+    if (loop && privilege_drop_worker(d->fs.device.passthrough || d->fs.delta.on) == 0) {
         fuse_loop_cfg_set_idle_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_max_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_clone_fd(loop, 0);
@@ -112,7 +112,18 @@ static int set_rules(void *user, struct rules *rules)
     return fs_set_rules(&d->fs, d->mount.session, rules);
 }
 
-static const struct control_ops control_ops = { .unmount = unmount, .set_rules = set_rules };
+static int refresh(void *user)
+{
+    struct daemon *d = user;
+    int r = delta_reload(&d->fs.delta);
+
+    delta_refresh(&d->fs);
+    fs_forget_all(&d->fs, d->mount.session);
+    delta_refresh(&d->fs); /* once more: the kernel held what it has just forgotten */
+    return r;
+}
+
+static const struct control_ops control_ops = { .unmount = unmount, .set_rules = set_rules, .refresh = refresh };
 
 /* Receives the configuration. Returns 0, or -errno with why; -EPIPE if there is nobody to tell. */
 static int settings_receive(struct settings *ret, char why[WHY_MAX])
@@ -154,7 +165,7 @@ static int daemon_serve(struct daemon *d, char why[WHY_MAX])
 
 static int daemon_start(struct daemon *d, char why[WHY_MAX])
 {
-    int r = step_failed(fs_init(&d->fs, &d->settings), "opening the codebase", why);
+    int r = fs_init(&d->fs, &d->settings, why);
 
     if (r)
         return r;

@@ -1,5 +1,7 @@
 #include "mount.h"
 
+#include "below.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -8,8 +10,6 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
-
-#define PARENTS_MAX 4096
 
 __attribute__((format(printf, 3, 4))) static int fail(char why[WHY_MAX], int r, const char *fmt, ...)
 {
@@ -43,28 +43,15 @@ static int open_device(int *ret_fd, char why[WHY_MAX])
 /* A mount inside of what it shows would lead permfs into itself. */
 static int check_outside(const struct settings *settings, char why[WHY_MAX])
 {
-    int fd = open(settings->mount_point, O_PATH | O_DIRECTORY | O_CLOEXEC), up;
-    struct stat root, st = { 0 }, above;
+    int fd = open(settings->mount_point, O_PATH | O_DIRECTORY | O_CLOEXEC), r;
 
     if (fd < 0)
         return fail(why, -errno, "mount point %s: %s", settings->mount_point, strerror(errno));
-    if (fstat(settings->root_fd, &root) < 0)
-        return fail(why, -errno, "codebase: %s", strerror(errno));
-    for (int i = 0; i < PARENTS_MAX && fstat(fd, &st) == 0; i++) {
-        if (st.st_dev == root.st_dev && st.st_ino == root.st_ino) {
-            close(fd);
-            return fail(why, -EINVAL, "mount point %s lies inside of the codebase", settings->mount_point);
-        }
-        up = openat(fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (up < 0)
-            break;
-        close(fd);
-        fd = up;
-        if (fstat(fd, &above) == 0 && above.st_dev == st.st_dev && above.st_ino == st.st_ino)
-            break; /* the root of the host */
-    }
+    r = below_is_inside(fd, settings->root_fd);
     close(fd);
-    return 0;
+    if (r < 0)
+        return fail(why, r, "codebase: %s", strerror(-r));
+    return r ? fail(why, -EINVAL, "mount point %s lies inside of the codebase", settings->mount_point) : 0;
 }
 
 static int mount_direct(struct mount *m, int device, char why[WHY_MAX])

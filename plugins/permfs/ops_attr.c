@@ -142,6 +142,8 @@ static int set_by_node(struct fs *fs, struct node *node, const struct stat *attr
     if (!r && (to_set & FUSE_SET_ATTR_SIZE) && !S_ISREG(node->kind))
         r = S_ISDIR(node->kind) ? -EISDIR : -EINVAL;
     if (!r)
+        r = delta_touch_node(fs, node);
+    if (!r)
         r = fs_open_path(fs, node, &fd);
     if (r)
         return r;
@@ -198,7 +200,7 @@ void fs_op_statfs(fuse_req_t req, fuse_ino_t ino)
     struct statvfs st;
 
     (void)ino;
-    if (fstatvfs(fs->settings->root_fd, &st) < 0)
+    if (fstatvfs(fs->nodes.root.fd, &st) < 0)
         fs_reply(req, -errno);
     else
         fuse_reply_statfs(req, &st);

@@ -49,6 +49,7 @@ void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct stat st;
     int fd, r = dir ? fs_allow(fs, node, PERM_VIEW) : -ENOMEM;
 
+    delta_freshen(fs);
     if (!r)
         r = fs_open_node(fs, node, O_RDONLY | O_DIRECTORY, &fd);
     if (!r && fstat(fd, &st) < 0) {
@@ -60,6 +61,7 @@ void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         fs_reply(req, r);
         return;
     }
+    delta_stamp_listing(fs, &st);
     dir->base.way = WAY_NONE;
     dir->next = 0;
     dir->at = dir->len = 0;

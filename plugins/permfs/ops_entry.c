@@ -16,8 +16,10 @@ void fs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     struct fuse_entry_param entry = { 0 };
     struct place place;
     uint32_t count;
-    int r = place_of_name(&fs->nodes, fs_node(fs, parent), name, &place);
+    int r;
 
+    delta_freshen(fs);
+    r = place_of_name(&fs->nodes, fs_node(fs, parent), name, &place);
     if (r) {
         fs_reply(req, r);
         return;
@@ -154,6 +156,9 @@ void fs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *n
     struct make_args args = { .source = fs_node(fs, ino) };
     int r = S_ISDIR(args.source->kind) ? -EPERM : fs_allow(fs, args.source, PERM_WRITE);
 
+    if (!r)
+        r = delta_touch_node(fs, args.source);
+
     if (r)
         fs_reply(req, r);
     else
@@ -183,6 +188,8 @@ static void remove_entry(fuse_req_t req, fuse_ino_t parent, const char *name, bo
     struct place place;
     int r = perm == PERM_NONE ? -ENOENT : perm < PERM_WRITE ? -EACCES : 0;
 
+    if (!r)
+        r = delta_touch(fs, dir, name);
     if (!r)
         r = place_of_name(&fs->nodes, dir, name, &place);
     if (!r) {

@@ -72,6 +72,8 @@ void fs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     if (!r && !S_ISREG(node->kind))
         r = S_ISDIR(node->kind) ? -EISDIR : S_ISLNK(node->kind) ? -ELOOP : -ENXIO;
+    if (!r && is_for_writing(fi->flags))
+        r = delta_touch_node(fs, node);
     if (!r)
         r = fs_open_node(fs, node, flags_below(fi->flags), &fd);
     if (!r)
@@ -94,6 +96,9 @@ static int open_existing(struct fs *fs, const struct place *place, int flags, st
         return r;
     if (!S_ISREG(ret_st->st_mode)) /* the kernel looks again, and then knows what to do with a link or a fifo */
         return S_ISDIR(ret_st->st_mode) ? -EISDIR : -ESTALE;
+    r = is_for_writing(flags) ? delta_touch(fs, place->dir, place->name) : 0;
+    if (r)
+        return r;
     fd = place_open(&fs->nodes, place, flags_below(flags), 0);
     if (fd < 0)
         return fd == -ELOOP ? -ESTALE : fd;

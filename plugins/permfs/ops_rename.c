@@ -74,6 +74,11 @@ static int move_entry(struct move *m)
         r = check_dir(m, &m->from, &m->to);
     if (r)
         return r;
+    r = delta_touch(m->fs, m->from.dir, m->from.name);
+    if (!r)
+        r = delta_touch(m->fs, m->to.dir, m->to.name);
+    if (r)
+        return r;
     if (syscall(SYS_renameat2, m->from.fd, m->from.name, m->to.fd, m->to.name, m->flags) < 0)
         return -errno;
     node_moved(&m->fs->nodes, m->from.dir, m->from.name, m->to.dir, m->to.name, m->flags & RENAME_EXCHANGE);

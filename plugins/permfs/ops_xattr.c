@@ -15,9 +15,24 @@
 #define PREFIX     "user."
 #define PREFIX_LEN (sizeof PREFIX - 1)
 
+/* Where the directory is a layer of an overlay, these mean deletions and the like (contract D6). */
+#define OVERLAY_PREFIX "user.overlay."
+
 static bool is_ours(const char *name)
 {
-    return strncmp(name, PREFIX, PREFIX_LEN) == 0 && name[PREFIX_LEN];
+    return strncmp(name, PREFIX, PREFIX_LEN) == 0 && name[PREFIX_LEN] &&
+           strncmp(name, OVERLAY_PREFIX, sizeof OVERLAY_PREFIX - 1) != 0;
+}
+
+/* For what changes them. */
+static int open_for_change(struct fs *fs, fuse_ino_t ino, const char *name, int *ret_fd)
+{
+    struct node *node = fs_node(fs, ino);
+    int r = is_ours(name) ? fs_allow(fs, node, PERM_WRITE) : -EOPNOTSUPP;
+
+    if (!r)
+        r = delta_touch_node(fs, node);
+    return r ? r : fs_open_path(fs, node, ret_fd);
 }
 
 static int open_for(struct fs *fs, fuse_ino_t ino, enum perm want, int *ret_fd)
@@ -101,7 +116,7 @@ void fs_op_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 void fs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
     char room[BELOW_FD_PATH_MAX];
-    int fd, r = is_ours(name) ? open_for(fs_of(req), ino, PERM_WRITE, &fd) : -EOPNOTSUPP;
+    int fd, r = open_for_change(fs_of(req), ino, name, &fd);
 
     if (!r) {
         r = setxattr(below_fd_path(fd, room), name, value, size, flags) < 0 ? -errno : 0;
@@ -113,7 +128,7 @@ void fs_op_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char
 void fs_op_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
     char room[BELOW_FD_PATH_MAX];
-    int fd, r = is_ours(name) ? open_for(fs_of(req), ino, PERM_WRITE, &fd) : -EOPNOTSUPP;
+    int fd, r = open_for_change(fs_of(req), ino, name, &fd);
 
     if (!r) {
         r = removexattr(below_fd_path(fd, room), name) < 0 ? -errno : 0;

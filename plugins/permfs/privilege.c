@@ -4,6 +4,7 @@
 #include <grp.h>
 #include <linux/capability.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,14 +27,24 @@ static int caps_set(uint64_t permitted, uint64_t effective)
     return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
-static uint64_t caps_permitted(void)
+/* Of the calling thread; zeros if they cannot be read. */
+static void caps_get(uint64_t *ret_permitted, uint64_t *ret_effective)
 {
     struct __user_cap_header_struct head = { _LINUX_CAPABILITY_VERSION_3, 0 };
     struct __user_cap_data_struct data[2] = { { 0 } };
 
     if (syscall(SYS_capget, &head, data) < 0)
-        return 0;
-    return (uint64_t)data[1].permitted << 32 | data[0].permitted;
+        memset(data, 0, sizeof data);
+    *ret_permitted = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+    *ret_effective = (uint64_t)data[1].effective << 32 | data[0].effective;
+}
+
+static uint64_t caps_permitted(void)
+{
+    uint64_t permitted, effective;
+
+    caps_get(&permitted, &effective);
+    return permitted;
 }
 
 int privilege_drop(uid_t owner_uid, gid_t owner_gid)
@@ -68,6 +79,14 @@ int privilege_drop_worker(bool may_raise)
 bool privilege_can_raise(void)
 {
     return caps_permitted() & CAP(CAP_SYS_ADMIN);
+}
+
+bool privilege_is_raised(void)
+{
+    uint64_t permitted, effective;
+
+    caps_get(&permitted, &effective);
+    return effective & CAP(CAP_SYS_ADMIN);
 }
 
 int privilege_raise(void)

@@ -28,6 +28,7 @@ bool privilege_can_raise(void);
  * cost two switches for each file that is opened. privilege_raise returns 0 or -EPERM.
  */
 int privilege_raise(void);
+bool privilege_is_raised(void); /* whether the calling thread has it in effect */
 void privilege_lower(void);
 
 #endif

@@ -85,6 +85,8 @@ static int decode_body(struct wire_in *w, struct settings *c, char why[WHY_MAX])
     c->epochs = !(flags & PERMFS_NO_EPOCH);
     if (!c->sandbox || !c->mount_point)
         return fail(why, -ENOMEM, "out of memory");
+    if (!(flags & PERMFS_DELTA) != (c->delta_fd < 0))
+        return fail(why, -EPROTO, "malformed configuration: copy-on-write is a flag and an fd");
     if (w->failed || (flags & ~PERMFS_FLAGS) || c->cache_ms > CACHE_MS_MAX || c->mount_point[0] != '/')
         return fail(why, -EPROTO, "malformed configuration");
     r = settings_decode_rules(w, &c->rules, why);
@@ -109,13 +111,14 @@ static int check_fds(const struct settings *c, char why[WHY_MAX])
 int settings_decode(struct msg *msg, struct settings *ret, char why[WHY_MAX])
 {
     struct wire_in w = wire_in_over(msg->body, msg->len);
-    struct settings c = { .root_fd = -1, .listen_fd = -1 };
+    struct settings c = { .root_fd = -1, .listen_fd = -1, .delta_fd = -1 };
     int r;
 
-    if (msg->type != PERMFS_CONFIG || msg->n_fds != 2)
-        return fail(why, -EPROTO, "expected the configuration with two fds");
+    if (msg->type != PERMFS_CONFIG || msg->n_fds < 2 || msg->n_fds > 3)
+        return fail(why, -EPROTO, "expected the configuration with two fds or three");
     c.root_fd = msg_take_fd(msg, 0);
     c.listen_fd = msg_take_fd(msg, 1);
+    c.delta_fd = msg_take_fd(msg, 2);
     r = check_fds(&c, why);
     if (!r)
         r = decode_body(&w, &c, why);
@@ -135,5 +138,7 @@ void settings_release(struct settings *settings)
         close(settings->root_fd);
     if (settings->listen_fd >= 0)
         close(settings->listen_fd);
-    *settings = (struct settings){ .root_fd = -1, .listen_fd = -1 };
+    if (settings->delta_fd >= 0)
+        close(settings->delta_fd);
+    *settings = (struct settings){ .root_fd = -1, .listen_fd = -1, .delta_fd = -1 };
 }

@@ -23,6 +23,7 @@ struct settings {
     gid_t owner_gid, shown_gid;
     struct rules *rules;
     int root_fd, listen_fd;
+    int delta_fd; /* the delta's directory, for copy-on-write; -1 = none */
 };
 
 /*

@@ -18,6 +18,12 @@
  */
 #define BATCH_MS 5
 
+/*
+ * Copy-on-write: so long after events the overlay is refreshed once more, for an operation that went on during the
+ * first time has held what it saw before.
+ */
+#define AGAIN_MS 100
+
 /* Others of the user's programs watch too. */
 #define SHARE_OF_WATCHES 8
 #define WATCHES_MAX      65536
@@ -96,12 +102,23 @@ void watch_release(struct fs *fs)
     pthread_mutex_destroy(&w->lock);
 }
 
-uint32_t watch_enter(struct fs *fs, struct node *dir, int fd)
+/* Copy-on-write: what the host changes is below the overlay, whose own directories would not tell of it. */
+static void watch_dir(struct fs *fs, struct node *dir, int fd)
 {
     char room[BELOW_FD_PATH_MAX];
+    int lower = fs->delta.on ? delta_lower_dir(fs, dir) : -1;
 
+    node_watch(&fs->nodes, dir, fs->delta.on && lower < 0 ? "" : below_fd_path(fs->delta.on ? lower : fd, room));
+    if (fs->delta.on && lower != -ENOENT && atomic_load(&dir->wd) < 0)
+        atomic_store(&fs->delta.unwatched, true);
+    if (lower >= 0)
+        close(lower);
+}
+
+uint32_t watch_enter(struct fs *fs, struct node *dir, int fd)
+{
     if (atomic_load_explicit(&dir->wd, memory_order_acquire) == 0 && fs->watch.running)
-        node_watch(&fs->nodes, dir, below_fd_path(fd, room));
+        watch_dir(fs, dir, fd);
     return atomic_load(&dir->changes);
 }
 
@@ -263,6 +280,8 @@ static void take_late(struct fs *fs)
     late = fs->watch.late;
     fs->watch.late = NULL;
     pthread_mutex_unlock(&fs->watch.lock);
+    if (late)
+        delta_refresh(fs);
     for (; late; late = next) {
         next = late->next;
         if (*late->name)
@@ -280,16 +299,24 @@ static void *watch_run(void *arg)
     struct pollfd v[2] = { { fs->nodes.inotify, POLLIN, 0 }, { fs->watch.wake, POLLIN, 0 } };
     char *buf = aligned_alloc(_Alignof(struct inotify_event), EVENTS_SIZE);
     eventfd_t count;
+    bool again = false;
 
     while (buf && !atomic_load(&fs->watch.stop)) {
-        if (poll(v, 2, -1) < 0)
+        int n = poll(v, 2, again ? AGAIN_MS : -1);
+
+        if (n == 0)
+            delta_refresh(fs);
+        again = false;
+        if (n <= 0)
             continue;
         (void)eventfd_read(fs->watch.wake, &count);
         take_late(fs);
         if (!v[0].revents || atomic_load(&fs->watch.stop))
             continue;
         usleep(BATCH_MS * 1000);
+        delta_refresh(fs);
         take_events(fs, buf);
+        again = fs->delta.on;
     }
     free(buf);
     return NULL;

@@ -160,20 +160,37 @@ static bool read_answer(struct harness *h)
     return r;
 }
 
+const char *harness_delta(const struct harness *h)
+{
+    static char path[64];
+
+    snprintf(path, sizeof path, "%s/delta", h->dir);
+    return path;
+}
+
+static int delta_open(const struct harness *h)
+{
+    cr_assert(tree_mkdir(h->dir, "delta/upper") && tree_mkdir(h->dir, "delta/work"));
+    return open(harness_delta(h), O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
 bool harness_start(struct harness *h, const struct rule *rules, size_t n, const struct harness_options *options)
 {
     struct wire_out w = { 0 };
-    int fds[2] = { open(h->base, O_PATH | O_DIRECTORY | O_CLOEXEC), listen_start(h) };
+    const bool is_delta = options->flags & PERMFS_DELTA;
+    int fds[3] = { open(h->base, O_PATH | O_DIRECTORY | O_CLOEXEC), listen_start(h), is_delta ? delta_open(h) : -1 };
     bool ready;
 
     h->error = 0;
     spawn_daemon(h);
     put_config(&w, h, options);
     harness_put_rules(&w, rules, n);
-    cr_assert(msg_send(h->owner, PERMFS_CONFIG, w.data, w.len, fds, 2) == 0);
+    cr_assert(msg_send(h->owner, PERMFS_CONFIG, w.data, w.len, fds, is_delta ? 3 : 2) == 0);
     wire_out_release(&w);
     close(fds[0]);
     close(fds[1]);
+    if (is_delta)
+        close(fds[2]);
     ready = read_answer(h);
     if (!ready)
         cr_expect(harness_await_end(h, 2000), "a daemon that failed lives on");

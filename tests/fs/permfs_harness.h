@@ -83,6 +83,8 @@ void harness_skip(struct harness *h, const char *why); /* ends the test; its tea
 void harness_init(struct harness *h);                  /* makes the directories */
 /* Starts with n rules. Returns whether the daemon said that it is ready; else error and why say why not. */
 bool harness_start(struct harness *h, const struct rule *rules, size_t n, const struct harness_options *options);
+/* Where the writes go with PERMFS_DELTA: static storage. The codebase below is as it is otherwise. */
+const char *harness_delta(const struct harness *h);
 /* The same, with everything writable. */
 bool harness_start_open(struct harness *h);
 /* Sends a request on a connection and receives the answer into buf. Returns 0 or -errno. */

@@ -1,0 +1,250 @@
+/* Copy-on-write at the daemon: what the sandbox writes stays out of the codebase, and behaves as on a filesystem. */
+#include "permfs_harness.h"
+
+#include "proc.h"
+#include "tree.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+static struct harness h;
+static int at;
+static char *before; /* all paths of the codebase */
+
+static void start(void)
+{
+    static const struct rule rules[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
+                                         { "d/secret", RT_RULE_FILE, RT_PERM_NONE, 0 } };
+    struct harness_options options = harness_options();
+
+    options.flags |= PERMFS_DELTA;
+    cr_assert(harness_start(&h, rules, N(rules), &options), "%s", h.why);
+    at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void setup(void)
+{
+    harness_init(&h);
+    cr_assert(tree_put(h.base, "f", "one") && tree_put(h.base, "d/in", "in d") && tree_put(h.base, "e/in", "in e"));
+    cr_assert(tree_put(h.base, "d/secret", "hidden"));
+    before = tree_list(h.base, true);
+    start();
+}
+
+static void teardown(void)
+{
+    free(before);
+    close(at);
+    harness_release(&h);
+}
+
+FS_SUITES(delta, 60);
+
+/* The codebase has the entries that it had, and the contents. */
+static void expect_untouched(void)
+{
+    char *now = tree_list(h.base, true);
+
+    cr_expect(strcmp(now, before) == 0, "%s\nwas\n%s", now, before);
+    free(now);
+    cr_expect(tree_is(h.base, "f", "one") && tree_is(h.base, "d/in", "in d") && tree_is(h.base, "d/secret", "hidden"));
+}
+
+static void restart(void)
+{
+    close(at);
+    harness_stop(&h);
+    start();
+}
+
+FS_TEST(delta, D1_no_write_reaches_the_codebase)
+{
+    cr_expect(tree_put(h.mnt, "f", "changed") && tree_put(h.mnt, "d/new", "new") && tree_put(h.mnt, "x/y/z", "deep"));
+    WORKS(unlinkat(at, "d/in", 0));
+    WORKS(fchmodat(at, "e/in", 0600, 0));
+    WORKS(renameat(at, "e/in", at, "moved"));
+    cr_expect(tree_is(h.mnt, "f", "changed") && tree_is(h.mnt, "x/y/z", "deep") && tree_is(h.mnt, "moved", "in e"));
+    FAILS(ENOENT, faccessat(at, "d/in", F_OK, 0));
+    expect_untouched();
+    restart();
+    cr_expect(tree_is(h.mnt, "f", "changed") && tree_is(h.mnt, "x/y/z", "deep") && tree_is(h.mnt, "moved", "in e"));
+    FAILS(ENOENT, faccessat(at, "d/in", F_OK, 0));
+    expect_untouched();
+}
+
+FS_TEST(delta, D1_open_files_see_what_is_written_to_them)
+{
+    char buf[8] = "";
+    int old = openat(at, "f", O_RDONLY), fd = openat(at, "f", O_RDWR | O_APPEND), again;
+
+    cr_assert(old >= 0 && fd >= 0);
+    cr_expect(write(fd, "more", 4) == 4);
+    again = openat(at, "f", O_RDONLY);
+    cr_expect(pread(again, buf, 7, 0) == 7 && memcmp(buf, "onemore", 7) == 0);
+    cr_expect(pread(old, buf, 7, 0) == 7 && memcmp(buf, "onemore", 7) == 0);
+    close(again);
+    close(old);
+    close(fd);
+    expect_untouched();
+}
+
+FS_TEST(delta, D6_no_name_stands_for_a_deletion)
+{
+    FAILS(EPERM, mknodat(at, "w", S_IFCHR, 0));
+    FAILS(EPERM, mknodat(at, "f2", S_IFCHR | 0600, makedev(0, 0)));
+    cr_expect(tree_put(h.mnt, ".wh.f", "") && tree_put(h.mnt, "d/.wh..wh..opq", "") && tree_put(h.mnt, "g", ""));
+    FAILS(EOPNOTSUPP, setxattr(strcat(strcpy((char[96]){ 0 }, h.mnt), "/g"), "user.overlay.whiteout", "y", 1, 0));
+    FAILS(EOPNOTSUPP, setxattr(strcat(strcpy((char[96]){ 0 }, h.mnt), "/d"), "user.overlay.opaque", "y", 1, 0));
+    FAILS(EOPNOTSUPP, setxattr(strcat(strcpy((char[96]){ 0 }, h.mnt), "/d"), "trusted.overlay.opaque", "y", 1, 0));
+    restart();
+    cr_expect(tree_is(h.mnt, "f", "one") && tree_is(h.mnt, "d/in", "in d"));
+    cr_expect(tree_exists(h.mnt, ".wh.f") && tree_exists(h.mnt, "d/.wh..wh..opq") && tree_exists(h.mnt, "g"));
+}
+
+FS_TEST(delta, D6_one_kind_is_replaced_by_another)
+{
+    struct stat st;
+
+    WORKS(unlinkat(at, "e/in", 0));
+    WORKS(unlinkat(at, "e", AT_REMOVEDIR));
+    cr_expect(tree_put(h.mnt, "e", "a file"));
+    WORKS(unlinkat(at, "f", 0));
+    WORKS(mkdirat(at, "f", 0755));
+    WORKS(mkdirat(at, "again", 0755));
+    WORKS(renameat(at, "again", at, "renamed"));
+    restart();
+    cr_expect(tree_is(h.mnt, "e", "a file"));
+    cr_expect(fstatat(at, "f", &st, 0) == 0 && S_ISDIR(st.st_mode));
+    WORKS(unlinkat(at, "e", 0));
+    WORKS(mkdirat(at, "e", 0755)); /* is not the one that was there */
+    FAILS(ENOENT, faccessat(at, "e/in", F_OK, 0));
+    WORKS(unlinkat(at, "renamed", AT_REMOVEDIR));
+    expect_untouched();
+}
+
+/* A redirect would take d/secret along; whoever renames copies what is to be seen. */
+FS_TEST(delta, D7_a_directory_with_hidden_entries_stays)
+{
+    FAILS(EXDEV, renameat(at, "d", at, "d2"));
+    WORKS(unlinkat(at, "d/in", 0));
+    FAILS(ENOTEMPTY, unlinkat(at, "d", AT_REMOVEDIR));
+    FAILS(ENOENT, faccessat(at, "d/secret", F_OK, 0));
+    FAILS(EACCES, openat(at, "d/secret", O_WRONLY | O_CREAT, 0600));
+    expect_untouched();
+}
+
+#define SEEN(cond)                                                                                                     \
+    do {                                                                                                               \
+        int64_t end = now_ns() + INT64_C(10000000000);                                                                 \
+        while (!(cond) && now_ns() < end)                                                                              \
+            sleep_ms(5);                                                                                               \
+        cr_expect(cond);                                                                                               \
+    } while (0)
+
+FS_TEST(delta, W12_the_hosts_changes_show_where_the_sandbox_made_none)
+{
+    cr_expect(tree_put(h.mnt, "d/own", "mine") && !tree_exists(h.mnt, "d/new") && tree_is(h.mnt, "e/in", "in e"));
+    cr_assert(tree_put(h.base, "d/new", "new") && tree_put(h.base, "tmp", "another"));
+    SEEN(tree_is(h.mnt, "d/new", "new"));
+    cr_assert(renameat(AT_FDCWD, strcat(strcpy((char[96]){ 0 }, h.base), "/tmp"), AT_FDCWD,
+                       strcat(strcpy((char[96]){ 0 }, h.base), "/e/in")) == 0);
+    SEEN(tree_is(h.mnt, "e/in", "another"));
+    SEEN(!tree_exists(h.mnt, "tmp"));
+    cr_expect(tree_is(h.mnt, "d/own", "mine"));
+}
+
+/* A full disk below is an error for who writes, and costs nothing that was written. */
+FS_TEST(delta, R5_a_full_disk_is_told_and_loses_nothing)
+{
+    char place[] = "/tmp/stockade-fs-small-XXXXXX", *big = malloc(4 << 20);
+    int fd;
+
+    if (geteuid())
+        harness_skip(&h, "mounting a small disk takes root");
+    close(at);
+    harness_stop(&h);
+    cr_assert(mkdtemp(place) && tree_remove(harness_delta(&h)) && symlink(place, harness_delta(&h)) == 0);
+    cr_assert(mount("small", place, "tmpfs", 0, "size=1m") == 0);
+    start();
+    cr_expect(tree_put(h.mnt, "kept", "kept"));
+    fd = openat(at, "big", O_WRONLY | O_CREAT, 0600);
+    memset(big, 'x', 4 << 20);
+    cr_expect(write(fd, big, 4 << 20) < 4 << 20);
+    FAILS(ENOSPC, write(fd, big, 4 << 20));
+    close(fd);
+    free(big);
+    WORKS(unlinkat(at, "big", 0));
+    cr_expect(tree_put(h.mnt, "f", "fits again"));
+    restart();
+    cr_expect(tree_is(h.mnt, "kept", "kept") && tree_is(h.mnt, "f", "fits again"));
+    expect_untouched();
+    close(at);
+    harness_stop(&h);
+    cr_assert(umount2(place, MNT_DETACH) == 0 && rmdir(place) == 0 && unlink(harness_delta(&h)) == 0);
+    start();
+}
+
+static void paths_of_any_name(const char *name)
+{
+    char path[300];
+
+    close(at);
+    harness_stop(&h);
+    snprintf(path, sizeof path, "%s/%s", h.dir, name);
+    cr_assert(rename(h.base, path) == 0);
+    cr_assert(symlink(path, h.base) == 0); /* is resolved when the daemon's fd is opened */
+    start();
+    cr_expect(tree_is(h.mnt, "d/in", "in d") && tree_put(h.mnt, "f", "two") && tree_is(path, "f", "one"));
+    close(at);
+    harness_stop(&h);
+    cr_assert(unlink(h.base) == 0 && rename(path, h.base) == 0);
+    start();
+}
+
+FS_TEST(delta, codebases_of_any_name_work)
+{
+    paths_of_any_name("a:b,c\\d e=f");
+    paths_of_any_name("new\nline\xff");
+}
+
+FS_TEST(delta, W13_deep_and_odd_names)
+{
+    char name[256];
+    int dir = fcntl(at, F_DUPFD_CLOEXEC, 0), next;
+
+    for (int i = 0; i < 100; i++) {
+        WORKS(mkdirat(dir, "level", 0755));
+        next = openat(dir, "level", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        close(dir);
+        dir = next;
+    }
+    memset(name, 0xff, 255);
+    name[0] = '\n';
+    name[255] = 0;
+    WORKS(mknodat(dir, name, S_IFREG | 0600, 0));
+    WORKS(linkat(dir, name, dir, "link", 0));
+    WORKS(unlinkat(dir, name, 0));
+    close(dir);
+    expect_untouched();
+}
+
+Test(delta_start, a_state_directory_inside_of_the_codebase_is_refused, .timeout = 30)
+{
+    const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
+    struct harness_options options;
+
+    harness_init(&h);
+    options = harness_options();
+    options.flags |= PERMFS_DELTA;
+    snprintf(h.base, sizeof h.base, "%s/delta", h.dir);
+    cr_assert(tree_mkdir(h.dir, "delta"));
+    cr_expect(!harness_start(&h, &all, 1, &options));
+    cr_expect(strstr(h.why, "copy-on-write"), "%s", h.why);
+    harness_release(&h);
+}
