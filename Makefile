@@ -1,4 +1,4 @@
-# Targets for people: all deps demo check bench asan tsan lint format install clean. See README.md.
+# Targets for people: all deps demo check check-full bench asan tsan lint format install clean. See README.md.
 #
 # Everything lands under $(BUILD): the command at build/stockade, plugins in build/lib/stockade, helpers in
 # build/libexec/stockade, as an install has them below $(PREFIX). SAN=address,undefined or SAN=thread builds
@@ -52,7 +52,7 @@ PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(P
 TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/engine $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
-.PHONY: all unit deps demo check bench asan tsan fuzz lint format install clean tests programs
+.PHONY: all unit deps demo check check-full bench asan tsan fuzz lint format install clean tests programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -189,6 +189,9 @@ demo: all
 
 check: deps
 	@tests/check.sh
+
+check-full: deps
+	@tests/check.sh full
 
 bench: all
 	@$(MAKE) --no-print-directory $(BUILD)/tests/bench

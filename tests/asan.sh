@@ -3,10 +3,12 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib.sh
+. tests/suites.sh
+full=yes
 
 make --no-print-directory -j"$(nproc)" SAN=address,undefined programs tests
 stage build/san-address
-suites "asan, "
+suites_sanitized
 engine_stop
 check "nothing is left running or mounted" tests/nothing_left.sh "$work"
 totals

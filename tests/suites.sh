@@ -1,0 +1,96 @@
+# The suites, in parts that check.sh and the others put together. Each runs the build that was staged last.
+#
+# What takes long is in Criterion suites whose names end in _full, and runs with $full alone. Of the rest `make check`
+# leaves out where another backend or user has just run the same code; part() lists that.
+
+jobs=$((2 * $(nproc))) # most tests wait more than they compute
+owners='@(workspace|rules*|sharing|isolation|exec)/*'     # what may depend on whose the codebase is
+mkdir -m 1777 "$work/tap"
+
+# part FILTER [WHAT...]: of the next suite `make check` runs FILTER alone; WHAT says what it leaves to `make check-full`.
+part() {
+    filters=()
+    [ -z "$full" ] || return 0
+    filters=(--filter "$1")
+    shift
+    [ $# = 0 ] || not_run+=("$* (make check-full)")
+}
+
+# The build that is staged, as root and as the ordinary user.
+staged() {
+    tests=$STOCKADE_BUILD/tests
+    bwrap=$STOCKADE_BUILD/lib/stockade/bwrap.so
+    docker=$STOCKADE_BUILD/lib/stockade/docker.so
+    as_root=("${root[@]}" env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work" LSAN_OPTIONS="$LSAN_OPTIONS")
+    as_user=("${root[@]}" env -i PATH="$PATH" TMPDIR="$work/user" HOME="$work/user" STOCKADE_BUILD="$STOCKADE_BUILD"
+        LSAN_OPTIONS="$LSAN_OPTIONS" setpriv --reuid stockade-test --regid stockade-test --clear-groups)
+}
+
+# Whatever needs root: without it, and without sudo, that is said and left.
+can_be_root() {
+    "${root[@]}" true 2>/dev/null && return 0
+    not_run+=("permfs, conformance and command: no root, no sudo")
+    return 1
+}
+
+# contract NAME COLUMN COMMAND...: the conformance suite; its results are a column of the table at the end.
+contract() {
+    local name=$1 column=$2
+    shift 2
+    run "$name" "$@" --jobs "$jobs" "${filters[@]}" --tap="$work/tap/$column.tap"
+}
+
+suites_unit() {
+    local unit
+    staged
+    for unit in "$tests"/unit/*; do
+        run "${1:-}unit: $(basename "$unit")" "$unit" --jobs "$jobs"
+    done
+}
+
+suites_bwrap() {
+    part '!(*_full)/*'
+    run "permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
+    contract "conformance: bwrap as root" bwrap-root "${as_root[@]}" "$tests/conformance" --plugin "$bwrap"
+    part "$owners"
+    contract "conformance: bwrap as root, for another user" bwrap-owner "${as_root[@]}" "$tests/conformance" \
+        --plugin "$bwrap" --owner "$(id -u stockade-test)"
+    run "command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
+}
+
+suites_docker() {
+    on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
+    part '!(*_full)/*'
+    contract "conformance: docker as root" docker-agent "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
+    part '@(workspace|sharing|isolation|exec)/*'
+    contract "conformance: docker as root, for another user" docker-owner "${as_root[@]}" "$tests/conformance" \
+        "${on_docker[@]}" --owner "$(id -u stockade-test)"
+    run "docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs"
+    check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
+    check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
+}
+
+suites_user() {
+    part '!(*_full)/*'
+    run "permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
+    contract "conformance: bwrap as an ordinary user" bwrap-user "${as_user[@]}" "$tests/conformance" --plugin "$bwrap"
+    run "command as an ordinary user" "${as_user[@]}" "$tests/e2e" --jobs "$jobs"
+}
+
+# The same code with ASan and UBSan: not again what only differs in who runs it and whose the codebase is.
+suites_sanitized() {
+    suites_unit "asan, "
+    can_be_root || return 0
+    ordinary_user
+    engine_start
+    part '!(*_full)/*'
+    run "asan, permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
+    run "asan, conformance: bwrap as root" "${as_root[@]}" "$tests/conformance" --plugin "$bwrap" --jobs "$jobs" \
+        "${filters[@]}"
+    on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
+    part '@(lifecycle|abi)/*' # what is docker's alone
+    run "asan, conformance: docker's lifecycle as root" "${as_root[@]}" "$tests/conformance" "${on_docker[@]}" \
+        --jobs "$jobs" "${filters[@]}"
+    run "asan, command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
+}
+
