@@ -41,6 +41,7 @@ WIRE_OBJ := $(BUILD)/obj/plugins/common/wire.o $(BUILD)/obj/plugins/common/msg.o
 PERMFS_OBJ := $(filter-out %/main.o,$(call obj,plugins/permfs/*.c))
 HOST_OBJ := $(call obj,host/lib/*.c)
 CLI_OBJ := $(call obj,host/cli/*.c)
+MEASURE_OBJ := $(call obj,host/measure/*.c)
 BACKENDS := bwrap docker
 PLUGINS := $(BACKENDS:%=$(LIB)/%.so)
 
@@ -126,16 +127,18 @@ $(BUILD)/obj/common.a: $(COMMON_OBJ)
 $(BUILD)/obj/permfs.a: $(PERMFS_OBJ)
 $(BUILD)/obj/support.a: $(SUPPORT_OBJ)
 $(BUILD)/obj/docker.a: $(call obj,plugins/docker/*.c)
+# Whatever the command is made of, for tests of its parts.
+$(BUILD)/obj/cli.a: $(filter-out %/main.o,$(CLI_OBJ)) $(MEASURE_OBJ)
 $(BUILD)/obj/%.a:
 	$(call say,AR,$@)
 	@rm -f $@
 	$(Q)$(AR) rcs $@ $^
 
-UNIT_LIBS := $(BUILD)/obj/docker.a $(BUILD)/obj/common.a $(BUILD)/obj/permfs.a $(BUILD)/obj/support.a $(BUILD)/libstockade.a
+UNIT_LIBS := $(BUILD)/obj/cli.a $(BUILD)/obj/docker.a $(BUILD)/obj/common.a $(BUILD)/obj/permfs.a $(BUILD)/obj/support.a $(BUILD)/libstockade.a
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(UNIT_LIBS)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(UNIT_LIBS) -Wl,--end-group -o $@ -lcriterion -lcjson -lcurl -lfuse3 -ldl
+	$(Q)$(CC) $(LDFLAGS_ALL) $< -Wl,--start-group $(UNIT_LIBS) -Wl,--end-group -o $@ -lcriterion -lcjson -lcurl -lfuse3 -lm -ldl
 
 $(BUILD)/tests/conformance: $(call obj,tests/conformance/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
@@ -170,10 +173,10 @@ $(BUILD)/tests/stress: $(call obj,tests/stress/*.c) $(BUILD)/libstockade.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
 
-$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(WIRE_OBJ) $(BUILD)/libstockade.a
+$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(MEASURE_OBJ) $(WIRE_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -lm -ldl
 
 $(BUILD)/tests/plugins/%.so: $(BUILD)/obj/tests/plugins/%.o
 	@mkdir -p $(@D)

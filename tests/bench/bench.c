@@ -1,18 +1,17 @@
 #include "bench.h"
 
+#include "host/measure/rounds.h"
+#include "host/measure/stats.h"
+
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 static cJSON *report;
 
 double bench_now_ms(void)
 {
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+    return measure_now_ms();
 }
 
 void bench_check(int32_t status, const rt_call *call)
@@ -23,38 +22,47 @@ void bench_check(int32_t status, const rt_call *call)
     exit(1);
 }
 
-static int order(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
+/* One side of a bench. */
+struct side {
+    bench_fn *work;
+    void *arg;
+    struct samples samples;
+};
 
-    return (x > y) - (x < y);
+static bool side_run(void *arg, bool keep)
+{
+    struct side *side = arg;
+    double value = side->work(side->arg);
+
+    return !keep || samples_add(&side->samples, value);
 }
 
-static double median(double *values, int n)
+static double side_median(struct side *side)
 {
-    qsort(values, (size_t)n, sizeof *values, order);
-    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+    struct stats stats;
+
+    if (!stats_of(&side->samples, &stats) || !stats.n)
+        exit(1);
+    samples_release(&side->samples);
+    return stats.median;
 }
 
 void bench_run(const struct bench *bench)
 {
-    double *ours = calloc((size_t)bench->rounds, sizeof *ours),
-           *baseline = calloc((size_t)bench->rounds, sizeof *baseline);
+    static uint64_t random;
+    struct side ours = { .work = bench->ours, .arg = bench->arg };
+    struct side baseline = { .work = bench->baseline, .arg = bench->arg };
+    struct round_item items[] = { { .run = side_run, .arg = &ours }, { .run = side_run, .arg = &baseline } };
     double our_median, base_median;
     cJSON *row = cJSON_CreateObject();
 
-    if (!ours || !baseline || !row)
-        exit(1);
-    for (int i = -bench->warm_up; i < bench->rounds; i++) {
-        double base = bench->baseline(bench->arg), our = bench->ours(bench->arg);
-
-        if (i < 0)
-            continue;
-        baseline[i] = base;
-        ours[i] = our;
-    }
-    our_median = median(ours, bench->rounds);
-    base_median = median(baseline, bench->rounds);
+    rounds_run(&(struct rounds){ .items = items,
+                                 .n = 2,
+                                 .warm_up = (unsigned)bench->warm_up,
+                                 .rounds = (unsigned)bench->rounds,
+                                 .random = &random });
+    our_median = side_median(&ours);
+    base_median = side_median(&baseline);
     printf("%-24s ours %10.3f  baseline %10.3f %-6s ratio %.3f%s\n", bench->name, our_median, base_median, bench->unit,
            our_median / base_median, bench->more_is_better ? " (more is better)" : "");
     fflush(stdout);
@@ -66,8 +74,6 @@ void bench_run(const struct bench *bench)
     if (!report)
         report = cJSON_CreateArray();
     cJSON_AddItemToArray(report, row);
-    free(ours);
-    free(baseline);
 }
 
 int bench_write(const char *file)
