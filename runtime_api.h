@@ -443,14 +443,17 @@ typedef struct rt_commit_spec {
 
 /* ---- stats ----------------------------------------------------------------------------------------------------- */
 
-/* Of a sandbox as a whole; a figure that the backend cannot tell is UINT64_MAX. */
+/*
+ * Of a sandbox as a whole, its agent included, since its start; a figure that the backend cannot tell is UINT64_MAX.
+ * What it reads and writes in the workspace is not its own I/O but the filesystem daemon's.
+ */
 typedef struct rt_stats {
     size_t size;
-    uint64_t memory_bytes, memory_peak_bytes;
-    uint64_t cpu_ns;
-    uint64_t pids;
-    uint64_t io_read_bytes, io_write_bytes;
-    uint64_t oom_kills;
+    uint64_t memory_bytes, memory_peak_bytes; /* with the page cache, where a cgroup counts it */
+    uint64_t cpu_ns;                          /* user and system, also of what has ended */
+    uint64_t pids;                            /* processes and threads */
+    uint64_t io_read_bytes, io_write_bytes;   /* of block devices */
+    uint64_t oom_kills;                       /* processes that the kernel killed for the limit of memory */
 } rt_stats;
 
 /* ---- the table ------------------------------------------------------------------------------------------------- */
@@ -562,8 +565,16 @@ typedef struct rt_ops {
                               rt_changes **ret);
     int32_t (*changes_discard)(rt_runtime *rt, const char *id, const char *const *paths, rt_call *call);
 
+    /*
+     * Holds everything in a running sandbox still until resume(), stop() or destroy(); what it holds stays as it is,
+     * and nothing inside notices but by the clock. Meanwhile exec, sessions and process_spawn are RT_E_NOT_RUNNING. The
+     * timeout or cancel of a command that is in flight ends the call; the command ends as soon as the sandbox goes on.
+     * A `host` sandbox whose host dies meanwhile ends at the next open(). RT_E_NOT_RUNNING, also if it is paused.
+     */
     int32_t (*pause)(rt_runtime *rt, const char *id, rt_call *call);
+    /* RT_E_ALREADY_RUNNING; RT_E_NOT_RUNNING if it is not paused but stopped or was never started. */
     int32_t (*resume)(rt_runtime *rt, const char *id, rt_call *call);
+    /* What a sandbox that is running or paused uses now, and has used since its start. RT_E_NOT_RUNNING. */
     int32_t (*stats)(rt_runtime *rt, const char *id, rt_call *call, rt_stats **ret);
 
     /* Each frees what the ops above return, also after close(). NULL is a no-op. */

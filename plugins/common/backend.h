@@ -77,6 +77,12 @@ struct backend {
     int32_t (*end)(struct op *op, const struct record *record);
     /* The cause of an init's death, as "its container ...", for get(); left alone where it is not known. */
     void (*died_why)(struct op *op, const struct record *record, char *why, size_t size);
+    /*
+     * Holds all that runs in a sandbox still, and lets it go on; where NULL, the sandbox's cgroup or SIGSTOP does. The
+     * deadline is the call's.
+     */
+    int32_t (*pause)(struct op *op, const struct record *record);
+    int32_t (*resume)(struct op *op, const struct record *record);
     /* At open, after the sandboxes' directories: removes what an earlier process left beside them (R3). */
     void (*sweep)(struct op *op);
     /* At create: adds what a specification leaves to this backend's settings. False if memory runs out. */

@@ -4,6 +4,7 @@
 #include "cgroup.h"
 #include "error.h"
 #include "mounts.h"
+#include "pause.h"
 #include "permfs_client.h"
 
 #include <fcntl.h>
@@ -291,6 +292,7 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     struct paths paths = { 0 };
     int32_t status = paths_make(op, record->spec.id, &paths), ended = RT_OK;
 
+    pause_lift(op, record, locked->box_fd);
     init_end(op, &record->init, grace);
     if (op->rt->backend->end && record->backend_id[0])
         ended = op->rt->backend->end(op, record);

@@ -135,7 +135,7 @@ static int32_t run_command(struct op *op, struct place place, const rt_exec_requ
     io->stdin_data = req->stdin_data;
     io->stdin_len = req->stdin_data ? req->stdin_len : 0;
     status = process_run(op, process, io);
-    *ret_ran = process->exited;
+    *ret_ran = process->exited || process->left;
     *ret_exit = process->exit;
     process_free(process);
     return status;

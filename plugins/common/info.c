@@ -86,7 +86,7 @@ static void info_fill(rt_sandbox_info *info, const struct record *record, const 
 
 int32_t info_from_record(struct op *op, const struct record *record, rt_sandbox_info **ret)
 {
-    bool runs = record->status == RT_SANDBOX_RUNNING || record->status == RT_SANDBOX_PAUSED;
+    bool runs = record_runs(record);
     cleanup_free char *mnt = NULL;
     struct info_block *block;
 

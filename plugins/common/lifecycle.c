@@ -95,7 +95,7 @@ static int32_t start(struct op *op, const char *id)
 
     if (status)
         return status;
-    if (locked.record.status == RT_SANDBOX_RUNNING || locked.record.status == RT_SANDBOX_PAUSED)
+    if (record_runs(&locked.record))
         status = op_fail(op, RT_E_ALREADY_RUNNING, 0, "sandbox '%s' is running", id);
     else
         status = box_down(op, &locked, false); /* what a crash or a death under it has left */
@@ -156,7 +156,7 @@ int32_t box_destroy(struct op *op, const char *id)
 
     if (status)
         return status;
-    if (locked.record.status == RT_SANDBOX_RUNNING) {
+    if (record_runs(&locked.record)) {
         locked.record.status = RT_SANDBOX_STOPPED;
         (void)record_save(op, locked.box_fd, &locked.record); /* as in stop(); a full disk must not keep it alive */
     }

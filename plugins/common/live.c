@@ -1,7 +1,9 @@
 #include "agent_client.h"
+#include "box_cgroup.h"
 #include "cgroup.h"
 #include "error.h"
 #include "oom.h"
+#include "pause.h"
 #include "record.h"
 #include "runtime.h"
 #include "session_turn.h"
@@ -95,18 +97,10 @@ static struct live *live_find(struct runtime *rt, const char *id)
 /* The count of what the kernel killed for the sandbox's limit of memory, if a cgroup keeps that. */
 static int oom_fd(struct op *op, const struct record *record)
 {
-    cleanup_free char *box = NULL;
-    cleanup_fd int fd = -1;
-    bool is_v1;
+    bool is_v1 = false;
+    cleanup_fd int fd = box_cgroup_open(op, record, CGROUP_MEMORY, &is_v1);
 
-    if (op->rt->backend->own_cgroup)
-        return oom_open(record->init.pid);
-    if (!(record->controllers & CGROUP_MEMORY) || asprintf(&box, "%s/boxes/%s", op->rt->dir, record->spec.id) < 0) {
-        box = NULL;
-        return -1;
-    }
-    fd = cgroup_open(box, record->cgroup, CGROUP_MEMORY, &is_v1);
-    return oom_open_at(fd, is_v1);
+    return oom_open(fd, is_v1);
 }
 
 int32_t live_from_record(struct op *op, const struct record *record, struct live **ret)
@@ -144,23 +138,25 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
     return RT_OK;
 }
 
-/* A live whose init has ended is of no use: whoever meets one looks at the record anew. */
+/* A live whose init has ended, or stands still, is of no use: whoever meets one looks at the record anew. */
 static struct live *live_find_alive(struct runtime *rt, const char *id)
 {
     struct live *live = live_find(rt, id);
 
-    if (live && pidfd_ended(live->init_fd)) {
+    if (live && (pidfd_ended(live->init_fd) || pause_is_marked(live->dir_fd))) {
         live_unref(live);
         return NULL;
     }
     return live;
 }
 
-static int32_t status_error(struct op *op, const struct record *record)
+int32_t live_status_error(struct op *op, const struct record *record)
 {
     switch (record->status) {
     case RT_SANDBOX_PENDING:
         return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' was never started", record->spec.id);
+    case RT_SANDBOX_PAUSED:
+        return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' is paused", record->spec.id);
     case RT_SANDBOX_STOPPED:
         return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' is stopped", record->spec.id);
     case RT_SANDBOX_ERROR:
@@ -183,7 +179,7 @@ int32_t live_get(struct op *op, const char *id, struct live **ret)
     status = record_load(op, id, &record);
     if (status)
         return status;
-    status = status_error(op, &record);
+    status = live_status_error(op, &record);
     if (!status)
         status = live_from_record(op, &record, &live);
     record_release(&record);
@@ -210,7 +206,7 @@ int32_t live_end_status(struct op *op, struct live *live)
     if (record.generation != live->generation)
         status = op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' was restarted", live->id);
     else
-        status = status_error(op, &record);
+        status = live_status_error(op, &record);
     record_release(&record);
     return status ? status : op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has died", live->id);
 }

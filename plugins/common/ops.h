@@ -40,18 +40,24 @@ void session_list_free(rt_session_list *list);
 /* rules_update.c */
 int32_t op_rules_update(rt_runtime *rt, const char *id, const rt_rule *rules, size_t n_rules, rt_call *call);
 
+/* pause.c */
+int32_t op_pause(rt_runtime *rt, const char *id, rt_call *call);
+int32_t op_resume(rt_runtime *rt, const char *id, rt_call *call);
+
+/* usage.c */
+int32_t op_stats(rt_runtime *rt, const char *id, rt_call *call, rt_stats **ret);
+void stats_free(rt_stats *stats);
+
 /* unsupported.c */
 int32_t op_changes_list(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret);
 int32_t op_changes_commit(rt_runtime *rt, const char *id, const rt_commit_spec *spec, rt_call *call, rt_changes **ret);
 int32_t op_changes_discard(rt_runtime *rt, const char *id, const char *const *paths, rt_call *call);
-int32_t op_pause(rt_runtime *rt, const char *id, rt_call *call);
-int32_t op_resume(rt_runtime *rt, const char *id, rt_call *call);
-int32_t op_stats(rt_runtime *rt, const char *id, rt_call *call, rt_stats **ret);
 void changes_free(rt_changes *changes);
-void stats_free(rt_stats *stats);
 
 /* What common can do, whatever the backend. */
-#define COMMON_CAPS (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY | RT_CAP_RULES_UPDATE | RT_CAP_DELTA)
+#define COMMON_CAPS                                                                                                    \
+    (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY | RT_CAP_RULES_UPDATE | RT_CAP_DELTA |               \
+     RT_CAP_PAUSE | RT_CAP_STATS)
 
 #define COMMON_OPS(open_fn)                                                                                            \
     {                                                                                                                  \

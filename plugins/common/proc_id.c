@@ -10,9 +10,30 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-static bool stat_read(pid_t pid, char *state, uint64_t *start)
+/* The name in field 2 may hold anything, brackets and spaces too: what counts begins behind the last bracket. */
+static bool stat_parse(const char *text, struct proc_stat *ret)
 {
-    char path[32], text[1024], *p;
+    const char *at = strrchr(text, ')');
+    unsigned long long utime, stime, threads, start, rss;
+    long long cutime, cstime;
+
+    if (!at ||
+        sscanf(at + 1, " %c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu %lld %lld %*s %*s %llu %*s %llu %*s %llu",
+               &ret->state, &ret->parent, &utime, &stime, &cutime, &cstime, &threads, &start, &rss) != 9)
+        return false;
+    ret->utime = utime;
+    ret->stime = stime;
+    ret->cutime = (uint64_t)cutime;
+    ret->cstime = (uint64_t)cstime;
+    ret->threads = threads;
+    ret->start = start;
+    ret->rss_pages = rss;
+    return true;
+}
+
+bool proc_stat_read(pid_t pid, struct proc_stat *ret)
+{
+    char path[32], text[1024];
     cleanup_fd int fd = -1;
     ssize_t n;
 
@@ -22,29 +43,19 @@ static bool stat_read(pid_t pid, char *state, uint64_t *start)
     if (n <= 0)
         return false;
     text[n] = '\0';
-    p = strrchr(text, ')');
-    if (!p || sscanf(p + 1, " %c", state) != 1)
-        return false;
-    for (int field = 2; field < 22 && p; field++)
-        p = strchr(p + 1, ' ');
-    if (!p)
-        return false;
-    *start = strtoull(p + 1, NULL, 10);
-    return true;
+    return stat_parse(text, ret);
 }
 
 struct proc_id proc_id_of(pid_t pid)
 {
-    struct proc_id id = { .pid = pid };
-    char state;
+    struct proc_stat stat;
 
-    return pid > 0 && stat_read(pid, &state, &id.start) ? id : (struct proc_id){ 0 };
+    return pid > 0 && proc_stat_read(pid, &stat) ? (struct proc_id){ pid, stat.start } : (struct proc_id){ 0 };
 }
 
 int proc_id_open(const struct proc_id *id)
 {
-    uint64_t start;
-    char state;
+    struct proc_stat stat;
     int fd;
 
     if (id->pid <= 0)
@@ -53,7 +64,7 @@ int proc_id_open(const struct proc_id *id)
     if (fd < 0)
         return -errno;
     /* The fd first, then the look: whatever the number means from now on, the fd stays with what it was then. */
-    if (!stat_read(id->pid, &state, &start) || start != id->start || state == 'Z' || state == 'X') {
+    if (!proc_stat_read(id->pid, &stat) || stat.start != id->start || stat.state == 'Z' || stat.state == 'X') {
         close(fd);
         return -ESRCH;
     }

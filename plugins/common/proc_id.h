@@ -12,6 +12,18 @@ struct proc_id {
     uint64_t start; /* field 22 of /proc/PID/stat, clock ticks since boot */
 };
 
+/* Of /proc/PID/stat what is of use here; see proc(5). Times are clock ticks, c...: of children waited for. */
+struct proc_stat {
+    char state;
+    pid_t parent;
+    uint64_t start;
+    uint64_t utime, stime, cutime, cstime;
+    uint64_t threads;
+    uint64_t rss_pages;
+};
+
+bool proc_stat_read(pid_t pid, struct proc_stat *ret); /* false if there is no such process */
+
 struct proc_id proc_id_of(pid_t pid); /* {0} if there is no such process */
 
 /* A pidfd of the process if it is still that one and alive; -ESRCH if not, another -errno on failure. */

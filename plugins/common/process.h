@@ -36,6 +36,7 @@ struct process {
     bool tty;
     int master;                 /* of its terminal, kept for resizing; -1 = none */
     bool started, exited, gone; /* what the agent has said */
+    bool left;                  /* the sandbox is paused: it ends when that goes on, for the connection is closed */
     rt_exit exit;
     uint64_t oom_before; /* the sandbox's OOM kills when it began */
     int64_t timeout_ns;  /* length of its timeout, 0 = none */
@@ -71,7 +72,8 @@ struct process_io {
  * nothing of its tree is alive. io may be NULL: then only the command's end is waited for, a cancel or the deadline
  * ends only the waiting, and nothing is read or written.
  * Returns RT_OK if it ended by itself: process->exit is filled. RT_E_TIMEOUT, RT_E_CANCELLED: exit is filled if
- * process->exited. RT_E_NOT_RUNNING, RT_E_UNAVAILABLE: the sandbox ended. RT_E_INVAL: the cwd does not exist.
+ * process->exited or process->left. RT_E_NOT_RUNNING, RT_E_UNAVAILABLE: the sandbox ended. RT_E_INVAL: the cwd does not
+ * exist.
  */
 int32_t process_run(struct op *op, struct process *process, const struct process_io *io);
 

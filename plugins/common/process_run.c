@@ -6,6 +6,7 @@
 #include "error.h"
 #include "msg.h"
 #include "oom.h"
+#include "pause.h"
 #include "session.h"
 
 #include <fcntl.h>
@@ -55,6 +56,7 @@ static void end_kill(struct run *run)
     run->stage = KILLING;
     run->stage_until = now_ns() + KILL_GUARD_NS;
     run->process->kind->kill(run->process);
+    run->process->left = pause_is_paused(run->op->rt, run->process->live->id);
 }
 
 /* ---- answers ---- */
@@ -320,7 +322,7 @@ static bool is_over(const struct run *run)
 {
     if (run->stage == RUNNING)
         return run->process->exited;
-    return run->process->kind->is_gone(run->process);
+    return run->process->left || run->process->kind->is_gone(run->process);
 }
 
 static void nonblocking(int fd)
@@ -395,6 +397,10 @@ static int32_t run_loop(struct run *run)
         if (run->io && !run->process->tty)
             output_hand_over(run->process);
         return RT_OK;
+    }
+    if (!run->process->exited) { /* left: that is how it is going to end */
+        run->process->exit.term_signal = SIGKILL;
+        run->process->exit.exit_code = 128 + SIGKILL;
     }
     run->process->exit.flags |= RT_RESULT_TIMED_OUT;
     *run->op->err = run->why;

@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "json.h"
+#include "pause.h"
 #include "runtime.h"
 
 #include <fcntl.h>
@@ -218,6 +219,7 @@ int32_t record_load(struct op *op, const char *id, struct record *ret)
     record_refresh(ret);
     if (ret->status != was)
         record_died(op, box_fd, ret);
+    pause_refresh(op, ret);
     return RT_OK;
 }
 
@@ -274,6 +276,7 @@ int32_t record_lock(struct op *op, const char *id, struct locked *ret)
         return status;
     }
     record_refresh(&locked.record);
+    pause_refresh(op, &locked.record);
     *ret = locked;
     return RT_OK;
 }
@@ -289,7 +292,7 @@ void record_refresh(struct record *record)
 {
     int fd;
 
-    if (record->status != RT_SANDBOX_RUNNING && record->status != RT_SANDBOX_PAUSED)
+    if (!record_runs(record))
         return;
     fd = proc_id_open(&record->init);
     if (fd >= 0) {

@@ -5,6 +5,7 @@
  *   mnt/         permfs's mount          boot/         the boot socket, while it boots
  *   delta/       a copy-on-write workspace's writes, see delta_log.h
  *   agent.sock   where the agent listens  permfs.sock   where permfs listens
+ *   paused       there while it is paused, see pause.h
  * A directory whose name begins with a dot is one that is being made or removed, or was set aside (torn.h).
  * docs/state.md describes all of it; a change of the record's meaning raises RECORD_VERSION.
  */
@@ -54,6 +55,12 @@ struct locked {
 /* Waits for the lock, then loads. The record's status is the true one: see record_refresh(). */
 int32_t record_lock(struct op *op, const char *id, struct locked *ret);
 void record_unlock(struct locked *locked);
+
+/* Whether it is up: running or paused. */
+static inline bool record_runs(const struct record *record)
+{
+    return record->status == RT_SANDBOX_RUNNING || record->status == RT_SANDBOX_PAUSED;
+}
 
 /*
  * Compares what is written with what is there: a sandbox that says `running` and whose init is gone becomes `error`

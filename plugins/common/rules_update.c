@@ -34,7 +34,7 @@ static int32_t rules_apply(struct op *op, const struct locked *locked, const str
     int32_t status = record_save(op, locked->box_fd, with);
     struct op quiet;
 
-    if (status || (with->status != RT_SANDBOX_RUNNING && with->status != RT_SANDBOX_PAUSED))
+    if (status || !record_runs(with))
         return status;
     status = permfs_set_rules(op, with, locked->box_fd);
     op_init_quiet(&quiet, op->rt);

@@ -85,6 +85,8 @@ struct live *live_withdraw(struct runtime *rt, const char *id);
 /* The handles to a running sandbox, from the table or made from its record. The caller live_unref()s. */
 int32_t live_get(struct op *op, const char *id, struct live **ret);
 int32_t live_from_record(struct op *op, const struct record *record, struct live **ret);
+/* RT_OK if commands can be run by what the record says, else why not: RT_E_NOT_RUNNING, RT_E_UNAVAILABLE. */
+int32_t live_status_error(struct op *op, const struct record *record);
 /* Connects to the sandbox's agent: *ret is the caller's to close. RT_E_NOT_RUNNING, RT_E_UNAVAILABLE. */
 int32_t live_connect(struct op *op, struct live *live, int *ret);
 /* Why a connection to the sandbox ended: RT_E_NOT_RUNNING if it was stopped or destroyed, else what happened. */

@@ -9,11 +9,6 @@
 /* Who holds a sandbox's lock for longer is at work on it. */
 #define LOCK_WAIT_MS 100
 
-static bool is_up(const struct record *record)
-{
-    return record->status == RT_SANDBOX_RUNNING || record->status == RT_SANDBOX_PAUSED;
-}
-
 static bool is_mounted(struct runtime *rt, const struct mount_table *mounts, const char *id)
 {
     cleanup_free char *mnt = runtime_mount_point(rt, id);
@@ -26,8 +21,9 @@ static bool needs_sweep(struct runtime *rt, const struct mount_table *mounts, co
 {
     if (record->spec.lifetime == RT_LIFETIME_HOST)
         return !proc_id_is_alive(&record->owner);
-    return !is_up(record) && (proc_id_is_alive(&record->init) || proc_id_is_alive(&record->permfs) ||
-                              record->cgroup[0] || record->controllers || is_mounted(rt, mounts, record->spec.id));
+    return !record_runs(record) &&
+           (proc_id_is_alive(&record->init) || proc_id_is_alive(&record->permfs) || record->cgroup[0] ||
+            record->controllers || is_mounted(rt, mounts, record->spec.id));
 }
 
 static int32_t locked_clean(struct op *op, struct locked *locked)
@@ -36,7 +32,7 @@ static int32_t locked_clean(struct op *op, struct locked *locked)
     bool is_hosts = locked->record.spec.lifetime == RT_LIFETIME_HOST;
     int32_t status;
 
-    if (!is_hosts && is_up(&locked->record))
+    if (!is_hosts && record_runs(&locked->record))
         return RT_OK; /* started meanwhile */
     status = box_down(op, locked, false);
     if (!status)

@@ -30,30 +30,7 @@ int32_t op_changes_discard(rt_runtime *rt, const char *id, const char *const *pa
     return unsupported(rt, call, "changes_discard");
 }
 
-int32_t op_pause(rt_runtime *rt, const char *id, rt_call *call)
-{
-    (void)id;
-    return unsupported(rt, call, "pause");
-}
-
-int32_t op_resume(rt_runtime *rt, const char *id, rt_call *call)
-{
-    (void)id;
-    return unsupported(rt, call, "resume");
-}
-
-int32_t op_stats(rt_runtime *rt, const char *id, rt_call *call, rt_stats **ret)
-{
-    (void)id, (void)ret;
-    return unsupported(rt, call, "stats");
-}
-
 void changes_free(rt_changes *changes)
 {
     free(changes);
-}
-
-void stats_free(rt_stats *stats)
-{
-    free(stats);
 }

@@ -17,9 +17,8 @@
 #define SWEEP_LIMIT_MS   5000
 #define SECCOMP_FILE_MAX ((size_t)1 << 20)
 
-/* A call on one container: its name or id, and what is behind that in the path. */
-static int32_t container_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
-                              struct engine_answer *ret)
+int32_t container_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
+                       struct engine_answer *ret)
 {
     cleanup_free char *path = NULL;
     struct engine_request request = { .method = method, .limit_ms = limit_ms };

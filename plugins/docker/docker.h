@@ -4,6 +4,7 @@
  * plugin.c      what the plugin says of itself, its settings      image.c   references and pulling
  * body.c        from a specification to a container (pure)        lines.c   answers that are one JSON object a line
  * container.c   booting, ending and finding containers            probe.c   whether it can work here
+ * pause.c       holding a container still
  * engine*.c, address.c   the Engine's API: see engine.h
  */
 #ifndef STOCKADE_DOCKER_H
@@ -89,11 +90,20 @@ struct json_lines {
 bool json_lines_feed(void *lines, const char *data, size_t len); /* an engine_sink */
 bool json_lines_end(struct json_lines *lines);                   /* what is left without a newline; frees */
 
-/* container.c, see backend.h */
+/* container.c */
+
+/* A call on one container: its name or id, and what is behind that in the path. ret is to be released in any case. */
+int32_t container_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
+                       struct engine_answer *ret);
+/* See backend.h. */
 int32_t docker_boot(struct op *op, struct boot *boot);
 int32_t docker_end(struct op *op, const struct record *record);
 void docker_died_why(struct op *op, const struct record *record, char *why, size_t size);
 void docker_sweep(struct op *op);
+
+/* pause.c, see backend.h */
+int32_t docker_pause(struct op *op, const struct record *record);
+int32_t docker_resume(struct op *op, const struct record *record);
 
 void docker_probe(struct op *op, struct probe_list *list);
 

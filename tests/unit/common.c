@@ -1,9 +1,9 @@
 /* The pure parts of plugins/common: ids, environments, configs, specifications, errors. */
+#include "cgroup_of.h"
 #include "config.h"
 #include "env.h"
 #include "error.h"
 #include "json.h"
-#include "oom.h"
 #include "spec.h"
 #include "util.h"
 
@@ -351,11 +351,11 @@ Test(error, gives_a_caller_no_more_than_it_has_room_for)
 
 /* ---- out of memory ---- */
 
-static void expect_cgroup(const char *text, const char *want, int is_v1)
+static void expect_cgroup(const char *text, const char *want, bool is_v1)
 {
     size_t len = 0;
-    int v1 = -1;
-    const char *path = oom_cgroup_path(text, &len, &v1);
+    bool v1 = !is_v1;
+    const char *path = cgroup_of_path(text, CGROUP_MEMORY, &len, &v1);
 
     cr_assert_not_null(path, "%s", text);
     cr_expect(len == strlen(want) && !strncmp(path, want, len), "%s: %.*s", text, (int)len, path);
@@ -365,12 +365,15 @@ static void expect_cgroup(const char *text, const char *want, int is_v1)
 Test(oom, N3_the_memory_cgroup_of_a_process)
 {
     size_t len;
-    int v1;
+    bool v1;
 
     expect_cgroup("0::/a/b\n", "/a/b", 0);
     expect_cgroup("0::/v2\n5:cpu,memory:/v1\n", "/v1", 1);
     expect_cgroup("12:memory:/docker/x:y\n0::/\n", "/docker/x:y", 1);
     expect_cgroup("3:memory_other,cpu:/wrong\n0::/right", "/right", 0);
-    cr_expect_null(oom_cgroup_path("", &len, &v1));
-    cr_expect_null(oom_cgroup_path("nonsense\n4:cpu:/x\n", &len, &v1));
+    /* A hierarchy's root belongs to nobody. */
+    expect_cgroup("5:memory:/\n0::/v2\n", "/v2", false);
+    cr_expect_null(cgroup_of_path("5:memory:/\n0::/\n", CGROUP_MEMORY, &len, &v1));
+    cr_expect_null(cgroup_of_path("", CGROUP_MEMORY, &len, &v1));
+    cr_expect_null(cgroup_of_path("nonsense\n4:cpu:/x\n", CGROUP_MEMORY, &len, &v1));
 }
