@@ -229,8 +229,8 @@ typedef struct rt_sandbox_spec {
     int32_t commit_policy;   /* enum rt_commit_policy, what happens to a delta after each exec */
     uint32_t flags;          /* RT_SANDBOX_* */
     int64_t timeout_ms;      /* default of this sandbox's execs; 0 = the runtime's (30 s), RT_FOREVER = none */
-    int64_t max_lifetime_ms; /* destroyed this long after start; 0 = never */
-    int64_t idle_timeout_ms; /* destroyed after this long without an exec; 0 = never */
+    int64_t max_lifetime_ms; /* stopped this long after its start; 0 = never. Needs no host, see rt_sandbox_info */
+    int64_t idle_timeout_ms; /* stopped after this long in which no command of an exec or session ran; 0 = never */
 } rt_sandbox_spec;
 
 enum rt_sandbox_status {
@@ -241,7 +241,11 @@ enum rt_sandbox_status {
     RT_SANDBOX_ERROR = 4 /* its backend died, or a start failed; last_error says why */
 };
 
-/* A snapshot; it does not change after it was returned. Strings are never NULL. Times are 0 if not yet. */
+/*
+ * A snapshot; it does not change after it was returned. Strings are never NULL. Times are 0 if not yet. A sandbox whose
+ * time was over (max_lifetime_ms, idle_timeout_ms) is `stopped`, and last_error says "expired: ..."; start() gives it
+ * its time anew. While it is paused its time goes on, and it ends when it is resumed.
+ */
 typedef struct rt_sandbox_info {
     size_t size;
     const char *id;

@@ -5,6 +5,7 @@
  * spawn.c   from request to exec(2)           tree.c   which process belongs to which command, and ending them
  * sink.c    output of background children that nobody reads any more
  * session.c the sessions there are         keeper.c  beside each session's shell, a process of its own (keeper.h)
+ * ttl.c     the time that the sandbox has
  * loop.c    the epoll loop                 procs.c   what /proc shows
  */
 #ifndef STOCKADE_AGENT_H
@@ -44,7 +45,7 @@ extern struct cmd *cmds;
 
 /* main.c */
 _Noreturn void agent_stop(void); /* SIGTERM to everything, then a grace time; whatever is left ends with the agent */
-void accept_resume(void); /* an fd was freed: take connections again if that had stopped */
+void accept_resume(void);        /* an fd was freed: take connections again if that had stopped */
 
 /* conn.c */
 void conn_accept(int fd);
@@ -91,6 +92,17 @@ void session_list(struct cmd *cmd, const struct msg *msg);
 void session_attach(struct cmd *cmd, const struct msg *msg);
 void session_hand_over(struct cmd *cmd, struct msg *msg);
 void session_keeper_ended(struct session *session); /* it stays in the list as closed */
+
+/*
+ * When one of their commands ended last, on CLOCK_BOOTTIME, `now` if one runs, 0 if there was none. They say so
+ * themselves: code inside can keep its sandbox from being idle, as it could by a command that does nothing.
+ */
+uint64_t sessions_used(uint64_t now);
+
+/* ttl.c */
+/* 0 or -errno. The limits are in ms, 0 = none; notes_fd leads to permfs and is ttl.c's from now on. */
+int ttl_init(uint64_t max_lifetime_ms, uint64_t idle_timeout_ms, int notes_fd);
+void ttl_used(void); /* a command begins or has ended */
 
 /* sink.c */
 void sink_add(int fd); /* owns fd */

@@ -105,6 +105,7 @@ static void cmd_spawn(struct cmd *cmd, struct msg *msg)
                 cmd->kill_fd = msg_take_fd(msg, 4);
             cmd->pid = result.pid;
             cmd->phase = CMD_RUNNING;
+            ttl_used();
             wire_put_u32(&body, (uint32_t)result.pid);
             cmd_send_fd(cmd, AGENT_STARTED, &body, result.master);
             if (result.master >= 0)
@@ -255,6 +256,8 @@ void cmd_reaped(struct cmd *cmd, int status, const struct rusage *usage)
     struct wire_out body = { 0 };
 
     cmd->pid = 0;
+    if (!cmd->session)
+        ttl_used();
     wire_put_u32(&body, (uint32_t)status);
     wire_put_u64(&body, since_ns(&cmd->started));
     wire_put_u64(&body, time_us(&usage->ru_utime));

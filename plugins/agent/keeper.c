@@ -127,6 +127,7 @@ static void command_end(void)
     streams_reset();
     shell_terminal_reset(cancel_active());
     cancel_end();
+    state->ended_ns = boot_ns();
     state->state = shell.pid ? AGENT_SESSION_IS_IDLE : AGENT_SESSION_IS_CLOSED;
     command_release(&conn->command); /* by now nobody but background children holds its pipes */
     if (!(conn->command.flags & AGENT_UNCOUNTED))

@@ -16,6 +16,7 @@ struct keeper_state {
     uint32_t pid;   /* of the shell */
     uint32_t state; /* enum agent_session_state */
     uint64_t commands;
+    uint64_t ended_ns; /* when the last command ended, CLOCK_BOOTTIME; 0 = none has */
 };
 
 int keeper_main(int argc, char **argv);

@@ -57,6 +57,14 @@ void loop_once(int timeout_ms)
     }
 }
 
+uint64_t boot_ns(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 uint64_t since_ns(const struct timespec *start)
 {
     struct timespec now;

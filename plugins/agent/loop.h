@@ -20,6 +20,7 @@ void watch_close(struct watch *watch);  /* stops watching and closes; fd becomes
 /* One round: waits for events, at most timeout_ms (-1 = for ever), and serves them. */
 void loop_once(int timeout_ms);
 
+uint64_t boot_ns(void);                          /* CLOCK_BOOTTIME */
 uint64_t since_ns(const struct timespec *start); /* CLOCK_MONOTONIC */
 
 #endif

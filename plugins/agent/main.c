@@ -23,7 +23,7 @@
 #endif
 
 static uint32_t stop_grace_ms;
-static struct watch listener, signals, lease;
+static struct watch listener, signals, lease, host;
 static bool accept_paused;
 
 static void listener_events(uint32_t events)
@@ -56,6 +56,14 @@ static void lease_ready(struct watch *watch, uint32_t events)
     (void)events;
     if (recv(watch->fd, &byte, 1, MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EINTR))
         _exit(0); /* the kernel ends all others in the pid namespace with its init */
+}
+
+/* The process whose sandbox this is has ended, whoever else has a copy of the lease. */
+static void host_ready(struct watch *watch, uint32_t events)
+{
+    (void)watch;
+    (void)events;
+    _exit(0);
 }
 
 void agent_stop(void)
@@ -113,6 +121,17 @@ static int boot_connect(const char *path)
     return connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0 ? -1 : fd;
 }
 
+/* The lease's connection and the pidfd of who holds it. */
+static int lease_take(int fd, int host_fd)
+{
+    int err;
+
+    lease = (struct watch){ .ready = lease_ready, .fd = fd };
+    host = (struct watch){ .ready = host_ready, .fd = host_fd };
+    err = watch_add(&lease, EPOLLIN | EPOLLRDHUP);
+    return err ? err : watch_add(&host, EPOLLIN);
+}
+
 static int boot(const char *path)
 {
     static char packet[4096];
@@ -120,7 +139,8 @@ static int boot(const char *path)
     struct wire_in in;
     struct msg msg;
     uint32_t version, flags;
-    int fd = boot_connect(path);
+    uint64_t max_lifetime_ms, idle_timeout_ms;
+    int fd = boot_connect(path), notes_fd, host_fd;
 
     if (fd < 0 || msg_recv(fd, packet, sizeof packet, &msg) < 0 || msg.type != AGENT_BOOT)
         return -1;
@@ -128,9 +148,15 @@ static int boot(const char *path)
     version = wire_get_u32(&in);
     flags = wire_get_u32(&in);
     stop_grace_ms = wire_get_u32(&in);
+    max_lifetime_ms = wire_get_u64(&in);
+    idle_timeout_ms = wire_get_u64(&in);
     listener = (struct watch){ .ready = listener_ready, .fd = msg_take_fd(&msg, 0) };
+    notes_fd = msg_take_fd(&msg, 1);
+    host_fd = msg_take_fd(&msg, 2);
     msg_release(&msg);
     if (!wire_in_done(&in) || version != AGENT_VERSION || listener.fd < 0)
+        return -1;
+    if (ttl_init(max_lifetime_ms, idle_timeout_ms, notes_fd) < 0)
         return -1;
     if (fcntl(listener.fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 || watch_add(&listener, EPOLLIN) < 0)
         return -1;
@@ -138,9 +164,8 @@ static int boot(const char *path)
     if (msg_send(fd, AGENT_READY, ready.data, ready.len, NULL, 0) < 0)
         return -1;
     wire_out_release(&ready);
-    lease = (struct watch){ .ready = lease_ready, .fd = fd };
     if (flags & AGENT_LEASE)
-        return watch_add(&lease, EPOLLIN | EPOLLRDHUP);
+        return lease_take(fd, host_fd);
     close(fd);
     return 0;
 }

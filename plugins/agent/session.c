@@ -112,6 +112,21 @@ static void sessions_send(struct cmd *cmd, const char *id)
     wire_out_release(&body);
 }
 
+uint64_t sessions_used(uint64_t now)
+{
+    uint64_t used = 0;
+
+    for (const struct session *session = sessions; session; session = session->next) {
+        uint64_t ended = session->state->ended_ns;
+
+        if (state_of(session) == AGENT_SESSION_IS_BUSY)
+            return now;
+        if (ended > used)
+            used = ended < now ? ended : now;
+    }
+    return used;
+}
+
 /* ---- create ---- */
 
 /* A page that the keeper writes and the agent reads. Sealed, so that nobody can cut it off under the agent. */

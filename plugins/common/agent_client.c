@@ -87,11 +87,26 @@ static int32_t accept_init(struct op *op, int boot_fd, pid_t init_pid, int init_
     }
 }
 
-int32_t agent_boot(struct op *op, int boot_fd, int listen_fd, pid_t init_pid, int init_fd, bool lease,
-                   uint32_t stop_grace_ms, int64_t until_ns, int *ret_lease)
+static int boot_send(int fd, const struct agent_terms *terms)
+{
+    const int fds[] = { terms->listen_fd, terms->notes_fd, terms->host_fd };
+    struct wire_out body = { 0 };
+    int err;
+
+    wire_put_u32(&body, AGENT_VERSION);
+    wire_put_u32(&body, terms->lease ? AGENT_LEASE : 0);
+    wire_put_u32(&body, terms->stop_grace_ms);
+    wire_put_u64(&body, (uint64_t)terms->max_lifetime_ms);
+    wire_put_u64(&body, (uint64_t)terms->idle_timeout_ms);
+    err = body.failed ? -ENOMEM : msg_send(fd, AGENT_BOOT, body.data, body.len, fds, terms->lease ? 3 : 2);
+    wire_out_release(&body);
+    return err;
+}
+
+int32_t agent_boot(struct op *op, int boot_fd, pid_t init_pid, int init_fd, const struct agent_terms *terms,
+                   int64_t until_ns, int *ret_lease)
 {
     cleanup_fd int fd = -1;
-    struct wire_out body = { 0 };
     char packet[256];
     struct msg msg;
     struct wire_in in;
@@ -100,11 +115,7 @@ int32_t agent_boot(struct op *op, int boot_fd, int listen_fd, pid_t init_pid, in
 
     if (status)
         return status;
-    wire_put_u32(&body, AGENT_VERSION);
-    wire_put_u32(&body, lease ? AGENT_LEASE : 0);
-    wire_put_u32(&body, stop_grace_ms);
-    err = body.failed ? -ENOMEM : msg_send(fd, AGENT_BOOT, body.data, body.len, &listen_fd, 1);
-    wire_out_release(&body);
+    err = boot_send(fd, terms);
     if (err)
         return op_fail(op, error_status(-err), -err, "talk to the agent");
     status = wait_booting(op, fd, init_fd, until_ns);
@@ -119,7 +130,7 @@ int32_t agent_boot(struct op *op, int boot_fd, int listen_fd, pid_t init_pid, in
     msg_release(&msg);
     if (err)
         return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer is malformed");
-    *ret_lease = lease ? take_fd(&fd) : -1;
+    *ret_lease = terms->lease ? take_fd(&fd) : -1;
     return RT_OK;
 }
 

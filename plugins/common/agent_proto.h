@@ -21,10 +21,10 @@
 #ifndef STOCKADE_AGENT_PROTO_H
 #define STOCKADE_AGENT_PROTO_H
 
-#define AGENT_VERSION 3u
+#define AGENT_VERSION 4u
 
 enum agent_msg {
-    AGENT_BOOT = 1,    /* fds: listening socket. u32 version, u32 flags (AGENT_LEASE), u32 grace of a stop in ms */
+    AGENT_BOOT = 1,    /* see below */
     AGENT_READY = 2,   /* u32 version */
     AGENT_PING = 3,    /* empty */
     AGENT_PONG = 4,    /* empty */
@@ -44,13 +44,18 @@ enum agent_msg {
     AGENT_SESSION_EXEC = 18,   /* see below */
     AGENT_SESSION_CANCEL = 19, /* empty: ends the command by SIGINT, SIGTERM and SIGKILL; AGENT_EXITED follows */
     AGENT_SESSION_CLOSED = 20, /* empty: the shell has ended, and the command did not run */
-    AGENT_ATTACHED = 21, /* u64 the session's number in this sandbox; fds: its terminal's master, if it has one */
+    AGENT_ATTACHED = 21,       /* u64 the session's number in this sandbox; fds: its terminal's master, if it has one */
     AGENT_SESSION_HAND_OVER = 22, /* u64 number; fds: write end of a packet pipe, where all answers come from now on */
-    AGENT_QUIT = 23, /* empty: as SIGTERM from outside: ends the sandbox. No answer but the end */
+    AGENT_QUIT = 23,              /* empty: as SIGTERM from outside: ends the sandbox. No answer but the end */
 };
 
 #define AGENT_LEASE 1u /* end of file on the boot connection means: exit, and with it the whole sandbox */
 
+/*
+ * AGENT_BOOT: fds: the listening socket, a socket to permfs (PERMFS_ENDED_*), and with AGENT_LEASE a pidfd of the host,
+ * whose end is the sandbox's too. Body: u32 version, u32 flags, u32 grace of a stop in ms, u64 max_lifetime and u64
+ * idle_timeout in ms (0 = none).
+ */
 /*
  * AGENT_SPAWN: fds: stdin, stdout, stderr, and with AGENT_CGROUP a cgroup's cgroup.procs and cgroup.kill, open for
  * writing. Body: u32 flags, str cwd (absolute), strv argv, strv env, u32 uid and u32 gid (AGENT_SAME_ID = the
@@ -62,8 +67,9 @@ enum agent_msg {
  * strv env, u32 uid and gid, u32 limit of processes, u32 rows and columns, u64 time in ns that list shows as created.
  *
  * AGENT_SESSION_EXEC: fds: the command's text (a file), stdout, stderr, and with AGENT_STDIN stdin; where the session
- * has a terminal, that is used instead. They must be open to others by their mode: the shell opens them through /proc. Body: u32 flags, str cwd that must be a directory ("" = none), u32 rows and columns
- * (0 = as they are), u32 grace in ms between SIGINT, SIGTERM and SIGKILL of a cancelled command.
+ * has a terminal, that is used instead. They must be open to others by their mode: the shell opens them through /proc.
+ * Body: u32 flags, str cwd that must be a directory ("" = none), u32 rows and columns (0 = as they are), u32 grace in
+ * ms between SIGINT, SIGTERM and SIGKILL of a cancelled command.
  */
 #define AGENT_CGROUP      1u /* trees end by cgroup.kill; without it the command is a subreaper and its tree is walked */
 #define AGENT_TTY         2u

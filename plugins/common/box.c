@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #define BOOT_TIMEOUT_S 15
@@ -56,6 +57,8 @@ struct rise {
     struct boot boot;
     struct cgroup_made cgroups;
     int boot_dir_fd, boot_fd, listen_fd, init_fd, lease_fd;
+    int host_fd;                /* pidfd of this process, if the sandbox ends with it */
+    int notes_fds[2], ended_fd; /* from the agent to permfs, and where permfs writes it to */
 };
 
 static int32_t step_identity(struct op *op, struct rise *rise)
@@ -146,13 +149,36 @@ static int32_t step_boot(struct op *op, struct rise *rise)
     return RT_OK;
 }
 
+static int32_t step_guard(struct op *op, struct rise *rise)
+{
+    rise->ended_fd = record_ended_make(rise->locked->box_fd);
+    if (rise->ended_fd < 0)
+        return op_fail(op, error_status(-rise->ended_fd), -rise->ended_fd, "%s/ended", rise->paths.box);
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, rise->notes_fds) < 0)
+        return op_fail(op, error_status(errno), errno, "socketpair");
+    if (rise->locked->record.spec.lifetime == RT_LIFETIME_HOST) {
+        rise->host_fd = proc_self_open();
+        if (rise->host_fd < 0)
+            return op_fail(op, error_status(-rise->host_fd), -rise->host_fd, "pidfd of this process");
+    }
+    return permfs_guard(op, rise->permfs.fd, rise->init_fd, rise->notes_fds[0], rise->ended_fd, rise->host_fd);
+}
+
 static int32_t step_agent(struct op *op, struct rise *rise)
 {
     const struct record *record = &rise->locked->record;
+    const struct agent_terms terms = {
+        .lease = record->spec.lifetime == RT_LIFETIME_HOST,
+        .stop_grace_ms = (uint32_t)op->rt->settings->stop_grace_ms,
+        .max_lifetime_ms = record->spec.max_lifetime_ms,
+        .idle_timeout_ms = record->spec.idle_timeout_ms,
+        .listen_fd = rise->listen_fd,
+        .notes_fd = rise->notes_fds[1],
+        .host_fd = rise->host_fd,
+    };
 
-    return agent_boot(op, rise->boot_fd, rise->listen_fd, record->init.pid, rise->init_fd,
-                      record->spec.lifetime == RT_LIFETIME_HOST, (uint32_t)op->rt->settings->stop_grace_ms,
-                      now_ns() + BOOT_TIMEOUT_S * NS_PER_S, &rise->lease_fd);
+    return agent_boot(op, rise->boot_fd, record->init.pid, rise->init_fd, &terms, now_ns() + BOOT_TIMEOUT_S * NS_PER_S,
+                      &rise->lease_fd);
 }
 
 static int32_t step_record(struct op *op, struct rise *rise)
@@ -188,7 +214,8 @@ static const struct {
     { "check the codebase", step_identity }, { "prepare the sandbox's directory", step_directory },
     { "make the cgroups", step_cgroups },    { "mount the workspace", step_workspace },
     { "make the sockets", step_sockets },    { "boot the sandbox", step_boot },
-    { "reach the agent", step_agent },       { "record the start", step_record },
+    { "guard the sandbox", step_guard },     { "reach the agent", step_agent },
+    { "record the start", step_record },
 };
 
 /* What the backend said before it failed, behind the message. */
@@ -235,7 +262,10 @@ int32_t box_up(struct op *op, struct locked *locked)
                          .boot_fd = -1,
                          .listen_fd = -1,
                          .init_fd = -1,
-                         .lease_fd = -1 };
+                         .lease_fd = -1,
+                         .host_fd = -1,
+                         .notes_fds = { -1, -1 },
+                         .ended_fd = -1 };
     int32_t status = paths_make(op, locked->record.spec.id, &rise.paths);
 
     for (size_t i = 0; !status && i < ARRAY_LEN(steps); i++) {
@@ -250,6 +280,10 @@ int32_t box_up(struct op *op, struct locked *locked)
     fd_closep(&rise.listen_fd);
     fd_closep(&rise.init_fd);
     fd_closep(&rise.lease_fd);
+    fd_closep(&rise.host_fd);
+    fd_closep(&rise.notes_fds[0]);
+    fd_closep(&rise.notes_fds[1]);
+    fd_closep(&rise.ended_fd);
     cgroup_made_release(&rise.cgroups);
     paths_release(&rise.paths);
     return status;
@@ -257,7 +291,10 @@ int32_t box_up(struct op *op, struct locked *locked)
 
 /* ---- down ---- */
 
-static void init_end(struct op *op, const struct proc_id *id, bool grace)
+/* How long after SIGKILL an init takes to be gone at most, unless something in it waits for a filesystem that hangs. */
+#define HUNG_AFTER_MS 300
+
+static void init_end(struct op *op, const struct proc_id *id, const char *mnt, bool grace)
 {
     cleanup_fd int fd = proc_id_open(id);
     struct pollfd pfd = { .fd = fd, .events = POLLIN };
@@ -269,6 +306,9 @@ static void init_end(struct op *op, const struct proc_id *id, bool grace)
         return;
     /* The kernel ends all others in its pid namespace before it ends the init. */
     (void)pidfd_signal(fd, SIGKILL);
+    if (poll(&pfd, 1, HUNG_AFTER_MS) > 0)
+        return;
+    mount_abort(mnt); /* nothing else ends who waits for an answer */
     (void)poll(&pfd, 1, KILL_WAIT_MS);
 }
 
@@ -292,15 +332,18 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     struct paths paths = { 0 };
     int32_t status = paths_make(op, record->spec.id, &paths), ended = RT_OK;
 
+    if (status) {
+        live_unref(live);
+        return status;
+    }
     pause_lift(op, record, locked->box_fd);
-    init_end(op, &record->init, grace);
+    init_end(op, &record->init, paths.mnt, grace);
     if (op->rt->backend->end && record->backend_id[0])
         ended = op->rt->backend->end(op, record);
     monitor_end(&record->monitor);
-    if (!status && !op->rt->backend->own_cgroup)
+    if (!op->rt->backend->own_cgroup)
         cgroup_destroy(paths.box, record->cgroup);
-    if (!status)
-        status = permfs_end(op, &record->permfs, live ? live->permfs_fd : -1, locked->box_fd, paths.mnt);
+    status = permfs_end(op, &record->permfs, live ? live->permfs_fd : -1, locked->box_fd, paths.mnt);
     if (!status && op->rt->mount_base)
         (void)rmdir(paths.mnt);
     live_unref(live);

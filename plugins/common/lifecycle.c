@@ -33,9 +33,6 @@ static int32_t check_common(struct op *op, const struct spec *spec)
         return op_fail(op, RT_E_UNSUPPORTED, 0, "audit is not supported by this runtime");
     if (spec->flags & ~RT_SANDBOX_AUDIT)
         return op_fail(op, RT_E_INVAL, 0, "unknown flags %#x", spec->flags);
-    if (spec->max_lifetime_ms || spec->idle_timeout_ms)
-        return op_fail(op, RT_E_UNSUPPORTED, 0,
-                       "max_lifetime_ms and idle_timeout_ms are not supported by this runtime");
     return op->rt->backend->check(op->rt->settings, spec, op->err);
 }
 

@@ -24,6 +24,7 @@ void live_unref(struct live *live)
         return;
     fd_closep(&live->dir_fd);
     fd_closep(&live->init_fd);
+    fd_closep(&live->daemon_fd);
     fd_closep(&live->lease_fd);
     fd_closep(&live->permfs_fd);
     fd_closep(&live->oom_fd);
@@ -119,6 +120,7 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
     snprintf(path, sizeof path, "boxes/%s", record->spec.id);
     live->dir_fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     live->init_fd = proc_id_open(&record->init);
+    live->daemon_fd = proc_id_open(&record->permfs);
     live->turns = session_turns_new();
     if (!live->json || !live->turns || !spec_from_json(live->json, &live->spec)) {
         live_unref(live);
@@ -126,7 +128,7 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
     }
     if (op->rt->backend->own_cgroup || (record->controllers & CGROUP_PIDS))
         live->spec.limits.pids = 0; /* it is kept already: the agent has none to set */
-    if (live->dir_fd < 0 || live->init_fd < 0) {
+    if (live->dir_fd < 0 || live->init_fd < 0 || live->daemon_fd < 0) {
         live_unref(live);
         return op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has just ended", record->spec.id);
     }
@@ -138,12 +140,12 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
     return RT_OK;
 }
 
-/* A live whose init has ended, or stands still, is of no use: whoever meets one looks at the record anew. */
+/* A live that has died, or stands still, is of no use: whoever meets one looks at the record anew. */
 static struct live *live_find_alive(struct runtime *rt, const char *id)
 {
     struct live *live = live_find(rt, id);
 
-    if (live && (pidfd_ended(live->init_fd) || pause_is_marked(live->dir_fd))) {
+    if (live && (pidfd_ended(live->init_fd) || pidfd_ended(live->daemon_fd) || pause_is_marked(live->dir_fd))) {
         live_unref(live);
         return NULL;
     }
@@ -158,7 +160,8 @@ int32_t live_status_error(struct op *op, const struct record *record)
     case RT_SANDBOX_PAUSED:
         return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' is paused", record->spec.id);
     case RT_SANDBOX_STOPPED:
-        return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' is stopped", record->spec.id);
+        return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' is stopped%s%s", record->spec.id,
+                       record->last_error[0] ? ": " : "", record->last_error);
     case RT_SANDBOX_ERROR:
         return op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s': %s", record->spec.id, record->last_error);
     default:
@@ -192,13 +195,18 @@ int32_t live_get(struct op *op, const char *id, struct live **ret)
 int32_t live_end_status(struct op *op, struct live *live)
 {
     struct pollfd pfd = { .fd = live->init_fd, .events = POLLIN };
-    struct record record;
-    int32_t status;
 
     /* The agent's connections end a moment before its process does. */
     if (poll(&pfd, 1, 2000) <= 0)
         return op_fail(op, RT_E_PROTOCOL, 0, "the agent of '%s' closed the connection", live->id);
-    status = record_load(op, live->id, &record);
+    return live_daemon_status(op, live);
+}
+
+int32_t live_daemon_status(struct op *op, struct live *live)
+{
+    struct record record;
+    int32_t status = record_load(op, live->id, &record);
+
     if (status == RT_E_SANDBOX_NOT_FOUND)
         return op_fail(op, RT_E_NOT_RUNNING, 0, "sandbox '%s' was destroyed", live->id);
     if (status)

@@ -177,6 +177,18 @@ int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd)
     return status ? status : answer_take(op, sock, PERMFS_OK);
 }
 
+int32_t permfs_guard(struct op *op, int fd, int init_fd, int notes_fd, int ended_fd, int host_fd)
+{
+    int fds[] = { init_fd, notes_fd, ended_fd, host_fd };
+    int err = msg_send(fd, PERMFS_GUARD, NULL, 0, fds, host_fd < 0 ? 3 : 4);
+    int32_t status;
+
+    if (err)
+        return op_fail(op, error_status(-err), -err, "talk to the filesystem daemon");
+    status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
+    return status ? status : answer_take(op, fd, PERMFS_OK);
+}
+
 /* Waits for a pidfd's process to end. */
 static bool pidfd_wait(int pidfd, int ms)
 {

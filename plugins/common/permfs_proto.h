@@ -32,7 +32,16 @@ enum permfs_msg {
     PERMFS_RULES = 7,
     /* Empty: the delta was changed under the daemon, which forgets what it knew and reads the log again. */
     PERMFS_REFRESH = 8,
+    /*
+     * From the owner, once: whose end is permfs's own. fds: pidfd of the sandbox's init; socket whose other end the
+     * agent has (PERMFS_ENDED_*); the file that this is written to; pidfd of the host if the sandbox ends with that.
+     */
+    PERMFS_GUARD = 16,
 };
+
+/* One byte from the agent, which then ends the sandbox: its time is over. permfs closes the socket in answer. */
+#define PERMFS_ENDED_LIFETIME 'l'
+#define PERMFS_ENDED_IDLE     'i'
 
 #define PERMFS_LEASE          1u /* end of file on fd 3 means: unmount and exit. Without it the owner may go. */
 #define PERMFS_NO_PASSTHROUGH 2u /* all data goes through the daemon, as where the kernel cannot do otherwise */

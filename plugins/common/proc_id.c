@@ -71,6 +71,13 @@ int proc_id_open(const struct proc_id *id)
     return fd;
 }
 
+int proc_self_open(void)
+{
+    int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+    return fd < 0 ? -errno : fd;
+}
+
 bool proc_id_is_alive(const struct proc_id *id)
 {
     int fd = proc_id_open(id);

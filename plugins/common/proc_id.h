@@ -31,6 +31,8 @@ int proc_id_open(const struct proc_id *id);
 
 bool proc_id_is_alive(const struct proc_id *id);
 
+int proc_self_open(void); /* a pidfd of this process, or -errno */
+
 /* Whether a pidfd's process has ended (zombies count as ended). */
 bool pidfd_ended(int pidfd);
 

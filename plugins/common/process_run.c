@@ -299,7 +299,7 @@ static int32_t timer_due(struct run *run)
     }
 }
 
-enum { FD_CONN, FD_OUT, FD_ERR, FD_IN, FD_TREE, FD_COUNT };
+enum { FD_CONN, FD_OUT, FD_ERR, FD_IN, FD_TREE, FD_DAEMON, FD_COUNT };
 
 static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
 {
@@ -316,6 +316,8 @@ static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
     fds[FD_IN] = (struct pollfd){ .fd = input ? pub->stdin_fd : -1, .events = POLLOUT };
     fds[FD_TREE] = (struct pollfd){ .fd = ending && run->process->cgroup ? run->process->cgroup->events_fd : -1,
                                     .events = POLLPRI };
+    /* Without its filesystem a command is lost, whatever it waits for; one that is being ended goes on ending. */
+    fds[FD_DAEMON] = (struct pollfd){ .fd = ending ? -1 : run->process->live->daemon_fd, .events = POLLIN };
 }
 
 static bool is_over(const struct run *run)
@@ -371,11 +373,13 @@ static int32_t run_once(struct run *run)
         output_read(run, RT_STDERR, &process->pub.stderr_fd);
     if (fds[FD_IN].revents && process->pub.stdin_fd >= 0)
         input_write(run);
-    if (!fds[FD_CONN].revents)
-        return RT_OK;
-    status = answers_take(run->op, process);
-    if (run->io && process->tty)
-        nonblocking(process->pub.stdin_fd);
+    if (fds[FD_CONN].revents) {
+        status = answers_take(run->op, process);
+        if (run->io && process->tty)
+            nonblocking(process->pub.stdin_fd);
+    }
+    if (!status && fds[FD_DAEMON].revents && !process->exited)
+        status = live_daemon_status(run->op, process->live);
     return status;
 }
 

@@ -4,6 +4,7 @@
 #include "error.h"
 #include "json.h"
 #include "pause.h"
+#include "permfs_proto.h"
 #include "runtime.h"
 
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 
 #define RECORD_FILE "box.json"
 #define RECORD_MAX  ((size_t)64 << 20)
+#define ENDED_FILE  "ended"
 
 static bool proc_add(cJSON *json, const char *key, const struct proc_id *id)
 {
@@ -216,8 +218,8 @@ int32_t record_load(struct op *op, const char *id, struct record *ret)
     if (status)
         return status;
     was = ret->status;
-    record_refresh(ret);
-    if (ret->status != was)
+    record_refresh(ret, box_fd);
+    if (ret->status != was && ret->status == RT_SANDBOX_ERROR)
         record_died(op, box_fd, ret);
     pause_refresh(op, ret);
     return RT_OK;
@@ -275,7 +277,7 @@ int32_t record_lock(struct op *op, const char *id, struct locked *ret)
         record_unlock(&locked);
         return status;
     }
-    record_refresh(&locked.record);
+    record_refresh(&locked.record, locked.box_fd);
     pause_refresh(op, &locked.record);
     *ret = locked;
     return RT_OK;
@@ -288,21 +290,53 @@ void record_unlock(struct locked *locked)
     fd_closep(&locked->lock_fd);
 }
 
-void record_refresh(struct record *record)
+int record_ended_make(int box_fd)
 {
-    int fd;
+    cleanup_fd int fd = -1;
+    char nothing = 0;
+    int err;
 
+    /* Another file than the last start's, which a daemon of then may still have; a byte, so that no disk is full. */
+    (void)unlinkat(box_fd, ENDED_FILE, 0);
+    fd = file_make(box_fd, ENDED_FILE, O_EXCL, 0600);
+    if (fd < 0)
+        return fd;
+    err = write_all(fd, &nothing, 1);
+    return err ? err : take_fd(&fd);
+}
+
+/* Whether its time was over; then the record says so. */
+static bool refresh_expired(struct record *record, int box_fd)
+{
+    cleanup_fd int fd = openat(box_fd, ENDED_FILE, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    char cause;
+
+    if (fd < 0 || read(fd, &cause, 1) != 1 || fstat(fd, &st) < 0)
+        return false;
+    if (cause == PERMFS_ENDED_LIFETIME)
+        snprintf(record->last_error, sizeof record->last_error, "expired: its max_lifetime of %lld ms was over",
+                 (long long)record->spec.max_lifetime_ms);
+    else if (cause == PERMFS_ENDED_IDLE)
+        snprintf(record->last_error, sizeof record->last_error, "expired: idle for its idle_timeout of %lld ms",
+                 (long long)record->spec.idle_timeout_ms);
+    else
+        return false;
+    record->status = RT_SANDBOX_STOPPED;
+    record->stopped_us = st.st_mtim.tv_sec * INT64_C(1000000) + st.st_mtim.tv_nsec / 1000;
+    return true;
+}
+
+void record_refresh(struct record *record, int box_fd)
+{
     if (!record_runs(record))
         return;
-    fd = proc_id_open(&record->init);
-    if (fd >= 0) {
-        close(fd);
-        fd = proc_id_open(&record->permfs);
-        if (fd >= 0) {
-            close(fd);
+    if (proc_id_is_alive(&record->init)) {
+        if (proc_id_is_alive(&record->permfs))
             return;
-        }
         strcpy(record->last_error, "its filesystem daemon has died");
+    } else if (refresh_expired(record, box_fd)) {
+        return;
     } else {
         strcpy(record->last_error, "its init process has died");
     }

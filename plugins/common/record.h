@@ -6,6 +6,7 @@
  *   delta/       a copy-on-write workspace's writes, see delta_log.h
  *   agent.sock   where the agent listens  permfs.sock   where permfs listens
  *   paused       there while it is paused, see pause.h
+ *   ended        one byte, which permfs replaces by the cause when the sandbox's time is over
  * A directory whose name begins with a dot is one that is being made or removed, or was set aside (torn.h).
  * docs/state.md describes all of it; a change of the record's meaning raises RECORD_VERSION.
  */
@@ -64,9 +65,12 @@ static inline bool record_runs(const struct record *record)
 
 /*
  * Compares what is written with what is there: a sandbox that says `running` and whose init is gone becomes `error`
- * with the cause (L8), in memory; and nothing of another boot is believed to run.
+ * with the cause (L8), or `stopped` if its time was over, in memory; and nothing of another boot is believed to run.
  */
-void record_refresh(struct record *record);
+void record_refresh(struct record *record, int box_fd);
+
+/* The file `ended` for a new start, to be written to by permfs. Returns the fd or -errno. */
+int record_ended_make(int box_fd);
 
 /* Removes the directory of a sandbox that has ended. Never enters a mount. */
 int32_t record_remove(struct op *op, const char *id, int box_fd);

@@ -66,7 +66,7 @@ void record_ids_free(char **ids, size_t n)
 static int box_empty(int box_fd)
 {
     static const char *const files[] = {
-        "boot/" BOOT_SOCKET, "agent.sock", "permfs.sock", "paused", "box.json", "lock"
+        "boot/" BOOT_SOCKET, "agent.sock", "permfs.sock", "paused", "ended", "box.json", "lock"
     };
     struct dirent *entry;
     DIR *dir;

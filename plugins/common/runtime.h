@@ -23,6 +23,7 @@ struct live {
     uint64_t generation;           /* of the record that it was made from */
     int dir_fd;                    /* the sandbox's directory */
     int init_fd;                   /* pidfd of the agent */
+    int daemon_fd;                 /* pidfd of permfs */
     int lease_fd;                  /* boot connection, held by the process that started a `host` sandbox; -1 = none */
     int permfs_fd;                 /* owner's connection to permfs; -1 = none: it is reached by its socket */
     pid_t monitor_pid, permfs_pid; /* children of this process to reap; 0 = another process's */
@@ -63,7 +64,7 @@ struct runtime {
 
 #define LIVE_INIT                                                                                                      \
     {                                                                                                                  \
-        .dir_fd = -1, .init_fd = -1, .lease_fd = -1, .permfs_fd = -1, .oom_fd = -1                                     \
+        .dir_fd = -1, .init_fd = -1, .daemon_fd = -1, .lease_fd = -1, .permfs_fd = -1, .oom_fd = -1                    \
     }
 
 int32_t runtime_open(const struct backend *backend, const rt_open_params *params, rt_call *call, rt_runtime **ret);
@@ -91,5 +92,7 @@ int32_t live_status_error(struct op *op, const struct record *record);
 int32_t live_connect(struct op *op, struct live *live, int *ret);
 /* Why a connection to the sandbox ended: RT_E_NOT_RUNNING if it was stopped or destroyed, else what happened. */
 int32_t live_end_status(struct op *op, struct live *live);
+/* The same once daemon_fd has become readable. */
+int32_t live_daemon_status(struct op *op, struct live *live);
 
 #endif

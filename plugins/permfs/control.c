@@ -44,8 +44,10 @@ static enum verdict replace_rules(struct control *c, int sock, const struct msg 
     return answer(sock, r, why);
 }
 
-static enum verdict handle_msg(struct control *c, int sock, const struct msg *msg)
+static enum verdict handle_msg(struct control *c, int sock, struct msg *msg)
 {
+    if (msg->type == PERMFS_GUARD && sock == c->owner)
+        return answer(sock, guard_take(&c->guard, msg), "malformed request");
     if (msg->type == PERMFS_RULES)
         return replace_rules(c, sock, msg);
     if ((msg->type != PERMFS_PING && msg->type != PERMFS_QUIT && msg->type != PERMFS_REFRESH) || msg->len)
@@ -129,15 +131,29 @@ void control_init(struct control *c)
 {
     for (int i = 0; i < CONTROL_CONNS_MAX; i++)
         c->conns[i] = -1;
+    c->guard = (struct guard)GUARD_INIT;
 }
 
-enum { POLL_SIGNALS, POLL_ENDED, POLL_OWNER, POLL_LISTEN, POLL_CONNS, POLL_ALL = POLL_CONNS + CONTROL_CONNS_MAX };
+enum {
+    POLL_SIGNALS,
+    POLL_ENDED,
+    POLL_INIT,
+    POLL_HOST,
+    POLL_NOTES,
+    POLL_OWNER,
+    POLL_LISTEN,
+    POLL_CONNS,
+    POLL_ALL = POLL_CONNS + CONTROL_CONNS_MAX
+};
 
 static bool wait_and_serve(struct control *c)
 {
     struct pollfd v[POLL_ALL] = {
         [POLL_SIGNALS] = { c->signals, POLLIN, 0 },
         [POLL_ENDED] = { c->ended, POLLIN, 0 },
+        [POLL_INIT] = { c->guard.init, POLLIN, 0 },
+        [POLL_HOST] = { c->guard.owner, POLLIN, 0 },
+        [POLL_NOTES] = { c->guard.notes, POLLIN, 0 },
         [POLL_OWNER] = { c->owner, POLLIN, 0 },
         [POLL_LISTEN] = { free_conn(c) ? c->listen : -1, POLLIN, 0 },
     };
@@ -146,7 +162,9 @@ static bool wait_and_serve(struct control *c)
         v[POLL_CONNS + i] = (struct pollfd){ c->conns[i], POLLIN, 0 };
     if (poll(v, POLL_ALL, -1) < 0)
         return errno != EINTR;
-    if (v[POLL_SIGNALS].revents || v[POLL_ENDED].revents)
+    if (v[POLL_NOTES].revents)
+        guard_note(&c->guard);
+    if (v[POLL_SIGNALS].revents || v[POLL_ENDED].revents || v[POLL_INIT].revents || v[POLL_HOST].revents)
         return true;
     for (int i = 0; i < CONTROL_CONNS_MAX; i++)
         if (v[POLL_CONNS + i].revents && serve_conn(c, &c->conns[i]))

@@ -2,6 +2,7 @@
 #ifndef STOCKADE_PERMFS_CONTROL_H
 #define STOCKADE_PERMFS_CONTROL_H
 
+#include "guard.h"
 #include "settings.h"
 
 #include <poll.h>
@@ -25,6 +26,7 @@ struct control {
     int signals, ended; /* readable: SIGTERM has come, the filesystem has ended */
     const struct control_ops *ops;
     void *user;
+    struct guard guard;
     int conns[CONTROL_CONNS_MAX]; /* -1 = free */
 };
 

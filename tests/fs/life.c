@@ -9,9 +9,11 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -132,6 +134,109 @@ Test(life, malformed_requests_are_refused)
     cr_expect(tree_put(h.mnt, "f", "still works"));
     close(sock);
     cr_expect(harness_request(&h, PERMFS_PING, NULL, 0) == PERMFS_OK);
+}
+
+/* A child that stands for the sandbox's init, and what PERMFS_GUARD is made of. */
+struct guarded {
+    pid_t init;
+    int pidfd, notes[2], ended;
+};
+
+static void guarded_make(struct guarded *ret)
+{
+    ret->init = fork();
+    if (ret->init == 0)
+        for (;;)
+            pause();
+    ret->pidfd = (int)syscall(SYS_pidfd_open, ret->init, 0);
+    ret->ended = memfd_create("ended", MFD_CLOEXEC);
+    cr_assert(ret->pidfd >= 0 && ret->ended >= 0 && write(ret->ended, "-", 1) == 1);
+    cr_assert(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ret->notes) == 0);
+}
+
+static uint32_t guarded_send(int sock, const struct guarded *guarded, size_t n_fds)
+{
+    const int fds[] = { guarded->pidfd, guarded->notes[0], guarded->ended, guarded->pidfd, guarded->pidfd };
+    char buf[HARNESS_BUF];
+    uint32_t type;
+    struct msg msg;
+
+    cr_assert(msg_send(sock, PERMFS_GUARD, NULL, 0, fds, n_fds) == 0 && msg_recv(sock, buf, sizeof buf, &msg) == 0);
+    type = msg.type;
+    msg_release(&msg);
+    return type;
+}
+
+static void guarded_release(struct guarded *guarded)
+{
+    kill(guarded->init, SIGKILL);
+    waitpid(guarded->init, NULL, 0);
+    close(guarded->pidfd);
+    close(guarded->ended);
+    close(guarded->notes[0]);
+    if (guarded->notes[1] >= 0)
+        close(guarded->notes[1]);
+}
+
+Test(life, the_guarded_inits_end_ends_it)
+{
+    struct guarded guarded;
+    char byte = 0;
+
+    cr_assert(harness_start_open(&h));
+    guarded_make(&guarded);
+    cr_expect(guarded_send(h.owner, &guarded, 3) == PERMFS_OK);
+    close(guarded.notes[1]); /* the agent's end alone is nobody's end */
+    guarded.notes[1] = -1;
+    sleep_ms(50);
+    cr_expect(harness_request(&h, PERMFS_PING, NULL, 0) == PERMFS_OK);
+    kill(guarded.init, SIGKILL);
+    cr_expect(harness_await_end(&h, 20000));
+    cr_expect(pread(guarded.ended, &byte, 1, 0) == 1 && byte == '-');
+    guarded_release(&guarded);
+}
+
+Test(life, what_the_agent_notes_is_written_before_it_is_answered)
+{
+    static const struct {
+        char note, want;
+    } cases[] = { { PERMFS_ENDED_LIFETIME, 'l' }, { PERMFS_ENDED_IDLE, 'i' }, { 'x', '-' }, { 0, '-' } };
+
+    for (size_t i = 0; i < N(cases); i++) {
+        struct guarded guarded;
+        char byte = 0;
+
+        cr_assert(harness_start_open(&h));
+        guarded_make(&guarded);
+        cr_expect(guarded_send(h.owner, &guarded, 3) == PERMFS_OK);
+        cr_expect(send(guarded.notes[1], &cases[i].note, 1, 0) == 1);
+        close(guarded.notes[0]);
+        guarded.notes[0] = -1;
+        cr_expect(recv(guarded.notes[1], &byte, 1, 0) == 0, "%zu: no answer", i);
+        cr_expect(pread(guarded.ended, &byte, 1, 0) == 1 && byte == cases[i].want, "%zu: %c", i, byte);
+        guarded_release(&guarded);
+        cr_expect(harness_await_end(&h, 20000));
+        close(h.owner);
+        h.owner = -1;
+    }
+}
+
+Test(life, the_guard_is_the_owners_to_set_and_once)
+{
+    struct guarded guarded;
+    int sock;
+
+    cr_assert(harness_start_open(&h));
+    guarded_make(&guarded);
+    sock = harness_connect(&h);
+    cr_expect(guarded_send(sock, &guarded, 3) == PERMFS_FAILED);
+    cr_expect(guarded_send(h.owner, &guarded, 2) == PERMFS_FAILED);
+    cr_expect(guarded_send(h.owner, &guarded, 5) == PERMFS_FAILED);
+    cr_expect(guarded_send(h.owner, &guarded, 4) == PERMFS_OK);
+    cr_expect(guarded_send(h.owner, &guarded, 4) == PERMFS_FAILED);
+    close(sock);
+    guarded_release(&guarded); /* the host, whose pidfd was the fourth */
+    cr_expect(harness_await_end(&h, 20000));
 }
 
 Test(life, many_connections_do_not_shut_the_owner_out)
