@@ -77,7 +77,18 @@ $(BUILD)/obj/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c $< -o $@
 
 $(LIB)/bwrap.so: $(call obj,plugins/bwrap/*.c)
-$(LIB)/bwrap.so: BACKEND_LIBS := -lseccomp
+# bwrap's seccomp filters are compiled here and now.
+FILTER := $(BUILD)/obj/plugins/bwrap/filter
+$(FILTER)/program: $(wildcard plugins/bwrap/filter/*)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE plugins/bwrap/filter/main.c -o $@ -lseccomp
+$(FILTER)/filters.h: $(FILTER)/program
+	$(call say,GEN,$@)
+	$(Q)$< >$@
+$(BUILD)/obj/plugins/bwrap/seccomp.o: $(FILTER)/filters.h
+$(BUILD)/obj/plugins/bwrap/seccomp.o: CPPFLAGS_ALL += -I$(FILTER)
+
 $(LIB)/docker.so: $(call obj,plugins/docker/*.c)
 $(LIB)/docker.so: BACKEND_LIBS := -lcurl
 $(PLUGINS): $(COMMON_OBJ) $(RULES_OBJ)

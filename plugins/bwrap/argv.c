@@ -1,4 +1,4 @@
-/* From a sandbox's specification to bubblewrap's arguments. Pure but for root_list_read(). */
+/* From a sandbox's specification to bubblewrap's arguments. Pure but for root_list_read() and the masks. */
 #include "bwrap.h"
 
 #include "util.h"
@@ -94,8 +94,7 @@ static void argv_push(struct argv *argv, char *item)
     argv->items[argv->n] = NULL;
 }
 
-/* Adds strings, up to a NULL. */
-static void add(struct argv *argv, ...)
+void argv_add(struct argv *argv, ...)
 {
     const char *text;
     va_list args;
@@ -111,7 +110,7 @@ static void add_number(struct argv *argv, const char *option, uint32_t value)
     char text[16];
 
     snprintf(text, sizeof text, "%u", value);
-    add(argv, option, text, NULL);
+    argv_add(argv, option, text, NULL);
 }
 
 /* option ROOT/name /name */
@@ -128,17 +127,27 @@ static void add_from_root(struct argv *argv, const char *option, const char *roo
     argv_push(argv, dest);
 }
 
-static void add_namespaces(struct argv *argv, const struct spec *spec, const struct identity *identity)
+static void add_namespaces(struct argv *argv, const struct spec *spec, const struct identity *identity,
+                           bool has_calls_filter)
 {
-    add(argv, "bwrap", "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
-        "--unshare-cgroup-try", "--as-pid-1", "--new-session", "--clearenv", "--cap-drop", "ALL", NULL);
+    argv_add(argv, "bwrap", "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
+             "--unshare-cgroup-try", "--as-pid-1", "--new-session", "--clearenv", "--cap-drop", "ALL", NULL);
     if (!strcmp(spec->network, "none"))
-        add(argv, "--unshare-net", NULL);
+        argv_add(argv, "--unshare-net", NULL);
     add_number(argv, "--uid", identity->uid);
     add_number(argv, "--gid", identity->gid);
-    add(argv, "--hostname", spec->id, NULL);
+    argv_add(argv, "--hostname", spec->id, NULL);
     add_number(argv, "--info-fd", BWRAP_INFO_FD);
-    add_number(argv, "--seccomp", BWRAP_SECCOMP_FD);
+    add_number(argv, "--add-seccomp-fd", BWRAP_ARGUMENTS_FD);
+    if (has_calls_filter)
+        add_number(argv, "--add-seccomp-fd", BWRAP_CALLS_FD);
+}
+
+static void add_text(struct argv *argv, int fd, const char *dest)
+{
+    argv_add(argv, "--perms", "0644", NULL);
+    add_number(argv, "--ro-bind-data", (uint32_t)fd);
+    argv_add(argv, dest, NULL);
 }
 
 /* What programs need of the host's /etc, and nothing that tells of the host. */
@@ -146,22 +155,21 @@ static void add_host_etc(struct argv *argv, bool has_network)
 {
     static const char *const always[] = { "etc/alternatives", "etc/ca-certificates", "etc/ca-certificates.conf",
                                           "etc/ld.so.cache",  "etc/ld.so.conf",      "etc/ld.so.conf.d",
-                                          "etc/localtime",    "etc/mime.types",      "etc/nsswitch.conf",
-                                          "etc/pki",          "etc/protocols",       "etc/services",
-                                          "etc/ssl" };
+                                          "etc/localtime",    "etc/mime.types",      "etc/pki",
+                                          "etc/protocols",    "etc/services",        "etc/ssl" };
     static const char *const online[] = { "etc/hosts", "etc/resolv.conf" };
 
-    add(argv, "--perms", "0755", "--dir", "/etc", NULL); /* bubblewrap's own default is 0700 */
+    argv_add(argv, "--perms", "0755", "--dir", "/etc", NULL); /* bubblewrap's own default is 0700 */
     for (size_t i = 0; i < ARRAY_LEN(always); i++)
         add_from_root(argv, "--ro-bind-try", "", always[i]);
     for (size_t i = 0; has_network && i < ARRAY_LEN(online); i++)
         add_from_root(argv, "--ro-bind-try", "", online[i]);
-    add(argv, "--perms", "0644", NULL);
-    add_number(argv, "--ro-bind-data", BWRAP_PASSWD_FD);
-    add(argv, "/etc/passwd", NULL);
-    add(argv, "--perms", "0644", NULL);
-    add_number(argv, "--ro-bind-data", BWRAP_GROUP_FD);
-    add(argv, "/etc/group", NULL);
+    add_text(argv, BWRAP_PASSWD_FD, "/etc/passwd");
+    add_text(argv, BWRAP_GROUP_FD, "/etc/group");
+    add_text(argv, BWRAP_NSSWITCH_FD, "/etc/nsswitch.conf");
+    add_text(argv, BWRAP_HOSTNAME_FD, "/etc/hostname");
+    if (!has_network)
+        add_text(argv, BWRAP_HOSTS_FD, "/etc/hosts");
 }
 
 static void add_root(struct argv *argv, const struct spec *spec, const struct root_list *root,
@@ -173,13 +181,13 @@ static void add_root(struct argv *argv, const struct spec *spec, const struct ro
 
         snprintf(dest, sizeof dest, "/%s", entry->name);
         if (entry->link[0])
-            add(argv, "--symlink", entry->link, dest, NULL);
+            argv_add(argv, "--symlink", entry->link, dest, NULL);
         else
             add_from_root(argv, "--ro-bind", sources->root, entry->name);
     }
     if (sources->is_host_root) {
         add_host_etc(argv, strcmp(spec->network, "none") != 0);
-        add(argv, "--perms", "0755", "--dir", "/var", "--symlink", "../tmp", "/var/tmp", NULL);
+        argv_add(argv, "--perms", "0755", "--dir", "/var", "--symlink", "../tmp", "/var/tmp", NULL);
     }
 }
 
@@ -187,15 +195,17 @@ void argv_build(const struct spec *spec, const struct identity *identity, const 
                 const struct argv_sources *sources, struct argv *ret)
 {
     *ret = (struct argv){ 0 };
-    add_namespaces(ret, spec, identity);
+    add_namespaces(ret, spec, identity, sources->has_calls_filter);
     add_root(ret, spec, root, sources);
-    add(ret, "--proc", "/proc", "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", NULL);
-    add(ret, "--perms", "1777", "--tmpfs", "/dev/shm", NULL);
-    add(ret, "--perms", "0755", "--dir", "/run", "--perms", "0755", "--dir", "/run/stockade", NULL);
-    add(ret, "--ro-bind", sources->agent, INSIDE_AGENT, "--ro-bind", sources->boot_dir, INSIDE_BOOT_DIR, NULL);
-    add(ret, "--bind", sources->workspace, spec->workspace, NULL);
+    argv_add(ret, "--proc", "/proc", NULL);
+    mask_add(ret);
+    argv_add(ret, "--dev", "/dev", "--perms", "1777", "--tmpfs", "/tmp", NULL);
+    argv_add(ret, "--perms", "1777", "--tmpfs", "/dev/shm", NULL);
+    argv_add(ret, "--perms", "0755", "--dir", "/run", "--perms", "0755", "--dir", "/run/stockade", NULL);
+    argv_add(ret, "--ro-bind", sources->agent, INSIDE_AGENT, "--ro-bind", sources->boot_dir, INSIDE_BOOT_DIR, NULL);
+    argv_add(ret, "--bind", sources->workspace, spec->workspace, NULL);
     /* The root itself is a tmpfs of bubblewrap's: nothing more is to be made there. */
-    add(ret, "--remount-ro", "/", "--chdir", "/", "--", INSIDE_AGENT, INSIDE_BOOT_DIR "/" BOOT_SOCKET, NULL);
+    argv_add(ret, "--remount-ro", "/", "--chdir", "/", "--", INSIDE_AGENT, INSIDE_BOOT_DIR "/" BOOT_SOCKET, NULL);
 }
 
 void argv_release(struct argv *argv)
@@ -204,34 +214,4 @@ void argv_release(struct argv *argv)
         free(argv->items[i]);
     free(argv->items);
     *argv = (struct argv){ 0 };
-}
-
-/* ---- files ---- */
-
-char *passwd_text(const struct identity *identity)
-{
-    char *text;
-    int n;
-
-    if (identity->uid == 0)
-        n = asprintf(&text, "root:x:0:%u::/tmp:/bin/sh\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n",
-                     identity->gid);
-    else
-        n = asprintf(&text,
-                     "root:x:0:0::/root:/usr/sbin/nologin\nsandbox:x:%u:%u::/tmp:/bin/sh\n"
-                     "nobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n",
-                     identity->uid, identity->gid);
-    return n < 0 ? NULL : text;
-}
-
-char *group_text(const struct identity *identity)
-{
-    char *text;
-    int n;
-
-    if (identity->gid == 0)
-        n = asprintf(&text, "root:x:0:\nnogroup:x:65534:\n");
-    else
-        n = asprintf(&text, "root:x:0:\nsandbox:x:%u:\nnogroup:x:65534:\n", identity->gid);
-    return n < 0 ? NULL : text;
 }

@@ -91,7 +91,7 @@ struct launch {
     struct root_list host_root, root;
     struct argv argv;
     struct stage stage;
-    int fds[BWRAP_FD_COUNT];
+    int fds[BWRAP_FD_COUNT], n_fds;
     int exec_fd, info_fd, output_fd;
 };
 
@@ -108,8 +108,11 @@ static void launch_release(struct launch *launch)
     fd_closep(&launch->output_fd);
 }
 
-static int32_t launch_fds(struct op *op, struct launch *launch, const struct identity *identity)
+static int32_t launch_fds(struct op *op, struct launch *launch)
 {
+    const struct bwrap_settings *settings = (const struct bwrap_settings *)op->rt->settings;
+    const struct identity *identity = launch->boot->identity;
+    const char *id = launch->boot->spec->id;
     int info[2], output[2];
 
     if (pipe2(info, O_CLOEXEC) < 0)
@@ -122,8 +125,14 @@ static int32_t launch_fds(struct op *op, struct launch *launch, const struct ide
     launch->fds[2] = output[1];
     launch->fds[BWRAP_PASSWD_FD] = text_memfd(passwd_text(identity));
     launch->fds[BWRAP_GROUP_FD] = text_memfd(group_text(identity));
-    launch->fds[BWRAP_SECCOMP_FD] = seccomp_filter_fd();
-    for (int i = BWRAP_PASSWD_FD; i < BWRAP_FD_COUNT; i++)
+    launch->fds[BWRAP_HOSTS_FD] = text_memfd(hosts_text(id));
+    launch->fds[BWRAP_HOSTNAME_FD] = text_memfd(hostname_text(id));
+    launch->fds[BWRAP_NSSWITCH_FD] = text_memfd(nsswitch_text());
+    launch->fds[BWRAP_ARGUMENTS_FD] = seccomp_filter_fd(SECCOMP_ARGUMENTS);
+    launch->n_fds = BWRAP_CALLS_FD;
+    if (settings->seccomp)
+        launch->fds[launch->n_fds++] = seccomp_filter_fd(SECCOMP_CALLS);
+    for (int i = BWRAP_PASSWD_FD; i < launch->n_fds; i++)
         if (launch->fds[i] < 0)
             return op_fail(op, error_status(-launch->fds[i]), -launch->fds[i], "prepare bubblewrap's files");
     return RT_OK;
@@ -132,8 +141,8 @@ static int32_t launch_fds(struct op *op, struct launch *launch, const struct ide
 static int32_t launch_plan(struct op *op, struct launch *launch, const struct boot *boot)
 {
     const struct bwrap_settings *settings = (const struct bwrap_settings *)op->rt->settings;
-    struct argv_sources sources = { settings->rootfs, !settings->rootfs[0], boot->workspace_source, boot->agent,
-                                    boot->boot_dir };
+    struct argv_sources sources = { settings->rootfs, !settings->rootfs[0], boot->workspace_source,
+                                    boot->agent,      boot->boot_dir,       settings->seccomp };
     const char *root = settings->rootfs[0] ? settings->rootfs : "/";
     int err = root_list_read("/", true, &launch->host_root);
 
@@ -143,8 +152,12 @@ static int32_t launch_plan(struct op *op, struct launch *launch, const struct bo
         return op_fail(op, error_status(-err), -err, "read %s", root);
     if (launch->is_root) {
         stage_plan(&launch->stage, settings, &launch->host_root, boot);
-        sources = (struct argv_sources){ sources.is_host_root ? "" : STAGE_ROOTFS, sources.is_host_root,
-                                         STAGE_WORKSPACE, STAGE_AGENT, STAGE_BOOT_DIR };
+        sources = (struct argv_sources){ sources.is_host_root ? "" : STAGE_ROOTFS,
+                                         sources.is_host_root,
+                                         STAGE_WORKSPACE,
+                                         STAGE_AGENT,
+                                         STAGE_BOOT_DIR,
+                                         settings->seccomp };
     }
     argv_build(boot->spec, boot->identity, &launch->root, &sources, &launch->argv);
     if (launch->argv.failed || launch->stage.failed)
@@ -168,7 +181,7 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
     struct child_spec child = { .argv = launch->argv.items,
                                 .env = env,
                                 .fds = launch->fds,
-                                .n_fds = BWRAP_FD_COUNT,
+                                .n_fds = launch->n_fds,
                                 .cgroups = boot->cgroup_procs_fds,
                                 .n_cgroups = boot->n_cgroups,
                                 .prepare = launch_prepare,
@@ -205,19 +218,16 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
 
 int32_t bwrap_boot(struct op *op, struct boot *boot)
 {
-    struct launch launch = { .boot = boot,
-                             .is_root = geteuid() == 0,
-                             .fds = { -1, -1, -1, -1, -1, -1, -1 },
-                             .exec_fd = -1,
-                             .info_fd = -1,
-                             .output_fd = -1 };
+    struct launch launch = { .boot = boot, .is_root = geteuid() == 0, .exec_fd = -1, .info_fd = -1, .output_fd = -1 };
     int32_t status =
         limits_check((const struct bwrap_settings *)op->rt->settings, &boot->spec->limits, boot->controllers, op->err);
 
+    for (size_t i = 0; i < BWRAP_FD_COUNT; i++)
+        launch.fds[i] = -1;
     if (!status)
         status = launch_plan(op, &launch, boot);
     if (!status)
-        status = launch_fds(op, &launch, boot->identity);
+        status = launch_fds(op, &launch);
     if (!status)
         status = launch_start(op, &launch, boot);
     launch_release(&launch);

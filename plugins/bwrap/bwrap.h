@@ -3,7 +3,8 @@
  *
  * plugin.c   what the plugin says of itself       argv.c     from a specification to bubblewrap's arguments (pure)
  * boot.c     starting it                          stage.c    what root prepares before it becomes an ordinary user
- * seccomp.c  the filter                           limits.c   limits, with and without cgroups
+ * etc.c      the texts of its /etc                mask.c     what of /proc is hidden
+ * seccomp.c  the filters, made by filter/         limits.c   limits, with and without cgroups
  * probe.c    whether it can work here
  */
 #ifndef STOCKADE_BWRAP_H
@@ -17,11 +18,22 @@ struct bwrap_settings {
     const char *bwrap_path; /* "" = searched in the usual places */
     const char *rootfs;     /* "" = the host's own /usr */
     int64_t nobody_uid;     /* who root's codebases are worked on as, outside */
+    bool seccomp;           /* calls are let through by a list */
     bool memory_rlimit;     /* where no cgroup limits memory: each process's address space instead */
 };
 
 /* Numbers of the fds that bubblewrap is given. */
-enum { BWRAP_INFO_FD = 3, BWRAP_PASSWD_FD, BWRAP_GROUP_FD, BWRAP_SECCOMP_FD, BWRAP_FD_COUNT };
+enum {
+    BWRAP_INFO_FD = 3,
+    BWRAP_PASSWD_FD,
+    BWRAP_GROUP_FD,
+    BWRAP_HOSTS_FD,
+    BWRAP_HOSTNAME_FD,
+    BWRAP_NSSWITCH_FD,
+    BWRAP_ARGUMENTS_FD,
+    BWRAP_CALLS_FD, /* last: not there if the settings have no seccomp */
+    BWRAP_FD_COUNT
+};
 
 /* An entry of the new root's top level. */
 struct root_entry {
@@ -43,6 +55,7 @@ struct argv_sources {
     const char *root; /* "" for the host's own, else the rootfs */
     bool is_host_root;
     const char *workspace, *agent, *boot_dir;
+    bool has_calls_filter;
 };
 
 struct argv {
@@ -55,12 +68,22 @@ void argv_build(const struct spec *spec, const struct identity *identity, const 
                 const struct argv_sources *sources, struct argv *ret);
 void argv_release(struct argv *argv);
 
-/* /etc/passwd and /etc/group of the sandbox; the caller frees. NULL if memory runs out. */
+/* Files of the sandbox's own /etc; the caller frees. NULL if memory runs out. */
 char *passwd_text(const struct identity *identity);
 char *group_text(const struct identity *identity);
+char *hosts_text(const char *hostname);
+char *hostname_text(const char *hostname);
+char *nsswitch_text(void);
 
-/* The filter as BPF in a memfd, for bubblewrap's --seccomp. Returns the fd or -errno. */
-int seccomp_filter_fd(void);
+/* Masks what of /proc tells of the machine or controls it, as Docker does; as far as this kernel has it. */
+void mask_add(struct argv *argv);
+/* Adds strings to the arguments, up to a NULL. */
+void argv_add(struct argv *argv, ...);
+
+/* The filters that filter/main.c made, see there: which calls there are, and what may not be in their arguments. */
+enum seccomp_part { SECCOMP_CALLS, SECCOMP_ARGUMENTS };
+/* One of them as BPF in a memfd, for bubblewrap's --add-seccomp-fd. Returns the fd or -errno. */
+int seccomp_filter_fd(enum seccomp_part part);
 
 /*
  * RT_E_UNSUPPORTED if cgroups with these controllers and what the settings allow cannot keep the limits; the message

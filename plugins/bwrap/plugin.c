@@ -26,6 +26,7 @@ static const struct config_key keys[] = {
       is_absolute_or_empty },
     { "nobody_uid", CONFIG_INT, offsetof(struct bwrap_settings, nobody_uid), 1, UINT32_MAX - 1,
       "a uid from 1 to 4294967294", NULL },
+    { "seccomp", CONFIG_BOOL, offsetof(struct bwrap_settings, seccomp), 0, 0, "true or false", NULL },
     { "memory_rlimit", CONFIG_BOOL, offsetof(struct bwrap_settings, memory_rlimit), 0, 0, "true or false", NULL },
 };
 
@@ -37,11 +38,14 @@ static const char schema[] =
     "\"description\":\"directory to use as the root, read-only; the host's /usr if not given\"},"
     "\"nobody_uid\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":4294967294,"
     "\"description\":\"as root, on a codebase that belongs to root: the uid and gid outside that commands run as\"},"
+    "\"seccomp\":{\"type\":\"boolean\","
+    "\"description\":\"let through only the system calls that Docker's default profile does\"},"
     "\"memory_rlimit\":{\"type\":\"boolean\","
     "\"description\":\"where no cgroup can limit memory: limit each process's address space instead of refusing\"}}}";
 
 static const char defaults[] =
-    "{" BACKEND_COMMON_DEFAULTS "\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534,\"memory_rlimit\":false}";
+    "{" BACKEND_COMMON_DEFAULTS
+    "\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534,\"seccomp\":true,\"memory_rlimit\":false}";
 
 static void settings_default(void *into)
 {
@@ -49,6 +53,7 @@ static void settings_default(void *into)
 
     settings->bwrap_path = settings->rootfs = "";
     settings->nobody_uid = 65534;
+    settings->seccomp = true;
 }
 
 static int32_t check(const struct settings *settings, const struct spec *spec, rt_error *err)

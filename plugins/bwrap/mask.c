@@ -1,0 +1,33 @@
+#include "bwrap.h"
+
+#include "util.h"
+
+#include <sys/stat.h>
+
+/*
+ * Docker's lists (moby, oci/defaults.go). Code inside is an ordinary user outside in any case, so this is the second
+ * lock on most of them.
+ */
+static const char *const hidden[] = {
+    "/proc/acpi",      "/proc/asound",     "/proc/interrupts",    "/proc/kcore",
+    "/proc/key-users", "/proc/keys",       "/proc/latency_stats", "/proc/sched_debug",
+    "/proc/scsi",      "/proc/timer_list", "/proc/timer_stats",
+};
+static const char *const read_only[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger" };
+
+void mask_add(struct argv *argv)
+{
+    struct stat st;
+
+    for (size_t i = 0; i < ARRAY_LEN(hidden); i++) {
+        if (stat(hidden[i], &st) < 0)
+            continue;
+        if (S_ISDIR(st.st_mode))
+            argv_add(argv, "--perms", "0555", "--tmpfs", hidden[i], "--remount-ro", hidden[i], NULL);
+        else
+            argv_add(argv, "--ro-bind", "/dev/null", hidden[i], NULL);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(read_only); i++)
+        if (stat(read_only[i], &st) == 0)
+            argv_add(argv, "--ro-bind", read_only[i], read_only[i], NULL);
+}
