@@ -44,7 +44,16 @@ const char *errno_name(int number)
                   { EOPNOTSUPP, "EOPNOTSUPP" },
                   { ESTALE, "ESTALE" },
                   { ENXIO, "ENXIO" },
-                  { ENOTTY, "ENOTTY" } };
+                  { ENOTTY, "ENOTTY" },
+                  { ECONNREFUSED, "ECONNREFUSED" },
+                  { EAFNOSUPPORT, "EAFNOSUPPORT" },
+                  { EPROTONOSUPPORT, "EPROTONOSUPPORT" },
+                  { ESOCKTNOSUPPORT, "ESOCKTNOSUPPORT" },
+                  { ENETUNREACH, "ENETUNREACH" },
+                  { ENOKEY, "ENOKEY" },
+                  { ESRCH, "ESRCH" },
+                  { EFAULT, "EFAULT" },
+                  { ETXTBSY, "ETXTBSY" } };
     static char other[16];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -296,6 +305,8 @@ int main(int argc, char **argv)
         return probe_links(argv[2]);
     if (!strcmp(what, "steal") && argc == 3)
         return probe_steal(argv[2]);
+    if (!strcmp(what, "escape") && argc > 2)
+        return probe_escape(argv[2], argc > 3 ? argv[3] : "");
     fprintf(stderr, "probe: what is '%s'?\n", what);
     return 2;
 }

@@ -19,5 +19,7 @@ int probe_ops(int argc, char **argv); /* ops.c: single system calls */
 int probe_io(const char *dir);        /* io.c: how files behave, a line for each check */
 int probe_steal(const char *pid);     /* steal.c: another process made to send its fds away */
 int probe_links(const char *dir);     /* links.c: how names behave, a line for each check */
+/* escape.c: what must not succeed; arg is for the groups of what the host has */
+int probe_escape(const char *group, const char *arg);
 
 #endif
