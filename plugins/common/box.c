@@ -2,6 +2,7 @@
 
 #include "agent_client.h"
 #include "cgroup.h"
+#include "changes.h"
 #include "error.h"
 #include "mounts.h"
 #include "pause.h"
@@ -103,7 +104,10 @@ static int32_t step_cgroups(struct op *op, struct rise *rise)
 static int32_t step_workspace(struct op *op, struct rise *rise)
 {
     struct record *record = &rise->locked->record;
-    int32_t status = permfs_start(op, record, rise->locked->box_fd, rise->paths.mnt, &rise->permfs);
+    int32_t status = changes_before_start(op, record, rise->locked->box_fd);
+
+    if (!status)
+        status = permfs_start(op, record, rise->locked->box_fd, rise->paths.mnt, &rise->permfs);
 
     if (status)
         return status;

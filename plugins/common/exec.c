@@ -1,4 +1,5 @@
 /* exec, exec_stream and the process_* ops, all on process.h. */
+#include "changes.h"
 #include "error.h"
 #include "ops.h"
 #include "process.h"
@@ -123,6 +124,15 @@ static int32_t place_new_process(struct op *op, struct place place, const rt_exe
     return process_new(op, place.id, req, req->stdin_data ? PROCESS_STDIN_PIPE : PROCESS_STDIN_NULL, ret);
 }
 
+/* What the sandbox's policy does with its delta once a command has ended, the first time that it is heard of. */
+static void process_commit(struct op *op, struct process *process, int32_t status)
+{
+    if (!process->exited || process->is_committed)
+        return;
+    process->is_committed = true;
+    changes_after_exec(op, process->live->id, &process->exit, status);
+}
+
 /* A command from start to end with its streams given to io. *ret_ran: whether exit was filled. */
 static int32_t run_command(struct op *op, struct place place, const rt_exec_request *req, struct process_io *io,
                            rt_exit *ret_exit, bool *ret_ran)
@@ -135,6 +145,7 @@ static int32_t run_command(struct op *op, struct place place, const rt_exec_requ
     io->stdin_data = req->stdin_data;
     io->stdin_len = req->stdin_data ? req->stdin_len : 0;
     status = process_run(op, process, io);
+    process_commit(op, process, status);
     *ret_ran = process->exited || process->left;
     *ret_exit = process->exit;
     process_free(process);
@@ -291,6 +302,7 @@ int32_t op_process_wait(rt_runtime *rt, rt_process *pub, rt_call *call, rt_exit 
         status = RT_OK;
     else if (!status)
         status = process_run(&op, process, NULL);
+    process_commit(&op, process, status);
     exit_fd_settle(process);
     if (process->exited && ret)
         struct_write(ret, &process->exit, sizeof process->exit);

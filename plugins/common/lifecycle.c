@@ -1,5 +1,6 @@
 /* The ops on sandboxes as a whole. */
 #include "box.h"
+#include "changes.h"
 #include "error.h"
 #include "info.h"
 #include "ops.h"
@@ -158,8 +159,10 @@ int32_t box_destroy(struct op *op, const char *id)
         (void)record_save(op, locked.box_fd, &locked.record); /* as in stop(); a full disk must not keep it alive */
     }
     status = box_down(op, &locked, false);
-    if (!status)
+    if (!status) {
+        changes_before_destroy(op, &locked.record, locked.box_fd);
         status = record_remove(op, id, locked.box_fd);
+    }
     if (!status)
         runtime_disown(op->rt, id);
     record_unlock(&locked);

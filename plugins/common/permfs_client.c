@@ -156,10 +156,10 @@ int32_t permfs_start(struct op *op, const struct record *record, int box_fd, con
     return RT_OK;
 }
 
-int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd)
+/* Asks the daemon of a running sandbox for something that it answers by OK. what: for the message. */
+static int32_t daemon_ask(struct op *op, int box_fd, uint32_t type, const struct wire_out *body, const char *what)
 {
     cleanup_fd int sock = socket_connect(box_fd, "permfs.sock");
-    struct wire_out body = { 0 };
     struct op patient = *op; /* what has been sent cannot be called back: not cut short by the call's end */
     int32_t status;
     int err;
@@ -168,11 +168,9 @@ int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd)
     patient.deadline_ns = 0;
     if (sock < 0)
         return op_fail(op, RT_E_UNAVAILABLE, -sock, "reach the filesystem daemon");
-    rules_put(&body, &record->spec);
-    err = body.failed ? -ENOMEM : msg_send(sock, PERMFS_RULES, body.data, body.len, NULL, 0);
-    wire_out_release(&body);
+    err = body->failed ? -ENOMEM : msg_send(sock, type, body->data, body->len, NULL, 0);
     if (err)
-        return op_fail(op, error_status(-err), -err, "give the filesystem daemon its rules");
+        return op_fail(op, error_status(-err), -err, "%s", what);
     status = op_wait_readable(&patient, sock, now_ns() + RULES_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
     return status ? status : answer_take(op, sock, PERMFS_OK);
 }
@@ -187,6 +185,24 @@ int32_t permfs_guard(struct op *op, int fd, int init_fd, int notes_fd, int ended
         return op_fail(op, error_status(-err), -err, "talk to the filesystem daemon");
     status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
     return status ? status : answer_take(op, fd, PERMFS_OK);
+}
+
+int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd)
+{
+    struct wire_out body = { 0 };
+    int32_t status;
+
+    rules_put(&body, &record->spec);
+    status = daemon_ask(op, box_fd, PERMFS_RULES, &body, "give the filesystem daemon its rules");
+    wire_out_release(&body);
+    return status;
+}
+
+int32_t permfs_refresh(struct op *op, int box_fd)
+{
+    const struct wire_out nothing = { 0 };
+
+    return daemon_ask(op, box_fd, PERMFS_REFRESH, &nothing, "tell the filesystem daemon of its delta");
 }
 
 /* Waits for a pidfd's process to end. */

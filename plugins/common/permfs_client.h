@@ -19,6 +19,9 @@ int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd)
 /* Tells it, by the owner's connection, whose end is its own: PERMFS_GUARD's fds, borrowed; host_fd -1 = none. */
 int32_t permfs_guard(struct op *op, int fd, int init_fd, int notes_fd, int ended_fd, int host_fd);
 
+/* Tells the daemon of a running sandbox that its delta was changed under it. */
+int32_t permfs_refresh(struct op *op, int box_fd);
+
 /*
  * Ends a sandbox's daemon and its mount, whatever state they are in: asks, then kills, then unmounts.
  * owner_fd is the owner's connection or -1. Returns RT_OK when no mount is left.

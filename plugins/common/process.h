@@ -37,6 +37,7 @@ struct process {
     int master;                 /* of its terminal, kept for resizing; -1 = none */
     bool started, exited, gone; /* what the agent has said */
     bool left;                  /* the sandbox is paused: it ends when that goes on, for the connection is closed */
+    bool is_committed;          /* its delta was, if the sandbox's policy says so */
     rt_exit exit;
     uint64_t oom_before; /* the sandbox's OOM kills when it began */
     int64_t timeout_ns;  /* length of its timeout, 0 = none */

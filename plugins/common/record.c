@@ -226,13 +226,13 @@ int32_t record_load(struct op *op, const char *id, struct record *ret)
 }
 
 /* Backs off to 16 ms: flock(2) has no deadline, and a lock is held as long as a start or a stop takes. */
-static int32_t lock_wait(struct op *op, int fd)
+int32_t record_flock(struct op *op, int fd)
 {
     for (int ms = 1; flock(fd, LOCK_EX | LOCK_NB) < 0; ms = ms < 16 ? ms * 2 : ms) {
         int32_t status;
 
         if (errno != EWOULDBLOCK && errno != EINTR)
-            return op_fail(op, RT_E_IO, errno, "lock the sandbox");
+            return op_fail(op, RT_E_IO, errno, "lock the sandbox's files");
         status = op_sleep_ms(op, ms);
         if (status)
             return status;
@@ -266,7 +266,7 @@ int32_t record_lock(struct op *op, const char *id, struct locked *ret)
         else if (locked.lock_fd < 0)
             status = op_fail(op, error_status(-locked.lock_fd), -locked.lock_fd, "lock '%s'", id);
         else
-            status = lock_wait(op, locked.lock_fd);
+            status = record_flock(op, locked.lock_fd);
         if (status || (locked.lock_fd >= 0 && lock_is_current(op, id, locked.lock_fd)))
             break;
         record_unlock(&locked);

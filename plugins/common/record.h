@@ -56,6 +56,8 @@ struct locked {
 /* Waits for the lock, then loads. The record's status is the true one: see record_refresh(). */
 int32_t record_lock(struct op *op, const char *id, struct locked *ret);
 void record_unlock(struct locked *locked);
+/* Locks a file or directory against other processes, until fd is closed; gives up with the call. */
+int32_t record_flock(struct op *op, int fd);
 
 /* Whether it is up: running or paused. */
 static inline bool record_runs(const struct record *record)

@@ -1,6 +1,7 @@
 #include "sweep.h"
 
 #include "box.h"
+#include "changes.h"
 #include "mounts.h"
 #include "torn.h"
 
@@ -35,6 +36,8 @@ static int32_t locked_clean(struct op *op, struct locked *locked)
     if (!is_hosts && record_runs(&locked->record))
         return RT_OK; /* started meanwhile */
     status = box_down(op, locked, false);
+    if (!status && is_hosts)
+        changes_before_destroy(op, &locked->record, locked->box_fd);
     if (!status)
         status = is_hosts ? record_remove(op, id, locked->box_fd) : record_save(op, locked->box_fd, &locked->record);
     if (status)

@@ -1,0 +1,32 @@
+/* Single entries of a delta: comparing one with what the codebase has, and making a copy of it there. */
+#ifndef STOCKADE_DELTA_FILE_H
+#define STOCKADE_DELTA_FILE_H
+
+#include "delta.h"
+
+/* An entry: a name in a directory, and what was found there. */
+struct delta_entry {
+    int dir;
+    const char *name;
+    struct stat st; /* st_mode 0: nothing */
+};
+
+enum delta_difference { DELTA_SAME, DELTA_METADATA, DELTA_CONTENT };
+
+/*
+ * Compares two entries of one kind: content or link target, then mode, the sandbox's attributes and (but for a
+ * directory, whose times are its entries') modification time. Returns an enum delta_difference or -errno.
+ */
+int delta_compare(const struct delta_entry *a, const struct delta_entry *b);
+
+/*
+ * Makes in the directory dir, under a name that is free, a copy of an entry of any kind but a directory; synced, and
+ * with the owner's identity. Returns 0, or -errno and nothing is left of it. -EAGAIN: it was changed meanwhile.
+ */
+int delta_copy(const struct delta *delta, const struct delta_entry *from, int dir, const char *name);
+/* The same for a directory, which stays empty and is open to its owner: delta_dir_finish is for when it is filled. */
+int delta_copy_dir(const struct delta *delta, int dir, const char *name);
+/* Gives a directory the mode, attributes and, of a new one, times of the sandbox's. Returns 0 or -errno. */
+int delta_dir_finish(const struct delta_entry *from, int dir, const char *name, bool is_new);
+
+#endif

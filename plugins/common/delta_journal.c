@@ -1,0 +1,80 @@
+#include "delta_journal.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define JOURNAL     "journal"
+#define JOURNAL_MAX ((size_t)1 << 30)
+
+/* The token and each path, every one ended by a NUL. */
+static char *text_make(const struct delta_journal *journal, const char *const *paths, size_t n, size_t *ret_len)
+{
+    size_t len = sizeof journal->token;
+    char *text, *at;
+
+    for (size_t i = 0; i < n; i++)
+        len += strlen(paths[i]) + 1;
+    text = malloc(len);
+    if (!text)
+        return NULL;
+    at = mempcpy(text, journal->token, sizeof journal->token);
+    for (size_t i = 0; i < n; i++)
+        at = mempcpy(at, paths[i], strlen(paths[i]) + 1);
+    *ret_len = len;
+    return text;
+}
+
+int delta_journal_begin(struct delta *delta, const char *const *paths, size_t n, struct delta_journal *ret)
+{
+    cleanup_free char *text = NULL;
+    size_t len = 0;
+    int r;
+
+    random_name(ret->token, DELTA_TOKEN_LEN);
+    text = text_make(ret, paths, n, &len);
+    r = text ? file_replace(delta->dir_fd, JOURNAL, text, len) : -ENOMEM;
+    if (!r && fsync(delta->dir_fd) < 0)
+        r = -errno;
+    return r;
+}
+
+void delta_journal_temp(const struct delta_journal *journal, size_t i, char ret[DELTA_TEMP_MAX])
+{
+    snprintf(ret, DELTA_TEMP_MAX, ".stockade-%s-%zu", journal->token, i);
+}
+
+void delta_journal_end(struct delta *delta)
+{
+    (void)unlinkat(delta->dir_fd, JOURNAL, 0);
+}
+
+/* What is there under our name is a copy, or what it took the place of. */
+static void temp_remove(struct delta *delta, const struct delta_journal *journal, size_t i, const char *path)
+{
+    char temp[DELTA_TEMP_MAX];
+    const char *name;
+    cleanup_fd int dir = delta_open_parent(delta->lower_fd, path, &name);
+
+    delta_journal_temp(journal, i, temp);
+    if (dir >= 0 && unlinkat(dir, temp, 0) < 0 && errno == EISDIR)
+        (void)unlinkat(dir, temp, AT_REMOVEDIR);
+}
+
+int delta_journal_undo(struct delta *delta)
+{
+    cleanup_free char *text = NULL;
+    struct delta_journal journal;
+    size_t len, i = 0;
+    int r = delta->dir_fd < 0 ? -ENOENT : file_read(delta->dir_fd, JOURNAL, JOURNAL_MAX, &text, &len);
+
+    if (r)
+        return r == -ENOENT ? 0 : r;
+    if (len >= sizeof journal.token && text[DELTA_TOKEN_LEN] == '\0') {
+        memcpy(journal.token, text, sizeof journal.token);
+        for (size_t at = sizeof journal.token; at < len; at += strlen(text + at) + 1)
+            temp_remove(delta, &journal, i++, text + at);
+    }
+    delta_journal_end(delta);
+    return 0;
+}
