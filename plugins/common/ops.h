@@ -48,7 +48,7 @@ int32_t op_resume(rt_runtime *rt, const char *id, rt_call *call);
 int32_t op_stats(rt_runtime *rt, const char *id, rt_call *call, rt_stats **ret);
 void stats_free(rt_stats *stats);
 
-/* unsupported.c */
+/* changes.c */
 int32_t op_changes_list(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret);
 int32_t op_changes_commit(rt_runtime *rt, const char *id, const rt_commit_spec *spec, rt_call *call, rt_changes **ret);
 int32_t op_changes_discard(rt_runtime *rt, const char *id, const char *const *paths, rt_call *call);
