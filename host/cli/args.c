@@ -22,6 +22,8 @@ enum {
     KEY_PRESET,
     KEY_DELTA,
     KEY_COMMIT,
+    KEY_MAX_LIFETIME,
+    KEY_IDLE_TIMEOUT,
     KEY_TIMEOUT,
 };
 
@@ -132,6 +134,8 @@ static const struct argp_option sandbox_options[] = {
       "With --delta, what becomes of it after each command: manual (default), on_success or always", 0 },
     { "image", KEY_IMAGE, "IMAGE", 0, "Image to run in, where the runtime has images", 0 },
     { "network", KEY_NETWORK, "NAME", 0, "none (default), host, bridge or a network's name", 0 },
+    { "max-lifetime", KEY_MAX_LIFETIME, "DURATION", 0, "Stop the sandbox this long after its start", 0 },
+    { "idle-timeout", KEY_IDLE_TIMEOUT, "DURATION", 0, "Stop it once no command has run in it for this long", 0 },
     { "name", KEY_NAME, "ID", 0, "The sandbox's id (default: one is made up)", 0 },
     { "label", 'l', "KEY=VALUE", 0, "Label of the sandbox; repeatable", 0 },
     { "memory", 'm', "SIZE", 0, "Limit of memory: 512m, 2g", 30 },
@@ -145,6 +149,15 @@ void args_list_add(struct argp_state *state, struct strv *list, const char *arg)
 {
     if (!strv_add(list, arg))
         argp_failure(state, EXIT_OURS, 0, "out of memory");
+}
+
+static int64_t time_parse(const char *name, const char *arg, struct argp_state *state)
+{
+    int64_t ms = 0;
+
+    if (!parse_duration(arg, &ms))
+        argp_error(state, "--%s '%s': expected a duration such as 10s, 5m, 1h, or none", name, arg);
+    return ms == RT_FOREVER ? 0 : ms;
 }
 
 /* Returns false if key is no limit's. */
@@ -212,6 +225,12 @@ static error_t sandbox_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_NETWORK:
         args->network = arg;
+        return 0;
+    case KEY_MAX_LIFETIME:
+        args->max_lifetime_ms = time_parse("max-lifetime", arg, state);
+        return 0;
+    case KEY_IDLE_TIMEOUT:
+        args->idle_timeout_ms = time_parse("idle-timeout", arg, state);
         return 0;
     case KEY_NAME:
         args->id = arg;

@@ -25,6 +25,7 @@ struct env_args {
 struct sandbox_args {
     const char *id, *workspace, *image, *network, *preset;
     struct strv labels, rules;
+    int64_t max_lifetime_ms, idle_timeout_ms; /* 0 = not given */
     rt_limits limits;
     bool has_limits;
     int32_t mode, commit; /* enum rt_workspace_mode, enum rt_commit_policy */

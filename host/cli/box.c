@@ -90,6 +90,8 @@ bool box_create(struct host *host, const struct sandbox_args *args, const struct
         .env = (const char *const *)env->env.items,
         .limits = args->has_limits ? &args->limits : NULL,
         .lifetime = lifetime,
+        .max_lifetime_ms = args->max_lifetime_ms,
+        .idle_timeout_ms = args->idle_timeout_ms,
         .workspace_mode = args->mode,
         .commit_policy = args->commit,
     };

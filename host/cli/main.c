@@ -19,6 +19,7 @@ static const struct subcommand subcommands[] = {
     { "session", "Keep a shell in a sandbox and run commands in it", cmd_session },
     { "stop", "Stop sandboxes, keeping them", cmd_stop },
     { "destroy", "End and remove sandboxes", cmd_destroy },
+    { "prune", "Remove sandboxes that have ended", cmd_prune },
     { "ls", "List sandboxes", cmd_ls },
     { "inspect", "Show all about sandboxes, as JSON", cmd_inspect },
     { "rules", "Show or change what a sandbox may do with its workspace", cmd_rules },

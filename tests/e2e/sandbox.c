@@ -384,3 +384,35 @@ Test(sandbox, R1_kill_9_takes_the_sandbox_with_it)
     free(mount);
     EXPECT(0, "", NULL, "ls", "-q");
 }
+
+static void end_await(const char *id)
+{
+    for (int tries = 0; tries < 600; tries++) {
+        struct command_result result = STOCKADE("inspect", id);
+        bool is_over = strstr(result.out, "expired: ") != NULL;
+
+        command_result_release(&result);
+        if (is_over)
+            return;
+        sleep_ms(50);
+    }
+    cr_assert(false, "%s has not expired", id);
+}
+
+Test(sandbox, L4_prune_removes_what_has_ended)
+{
+    EXPECT(0, "over\n", "", "create", "--start", "--name", "over", "--max-lifetime", "1ms");
+    EXPECT(0, "hand\n", "", "create", "--start", "--name", "hand", "--idle-timeout", "1h");
+    EXPECT(0, "runs\n", "", "create", "--start", "--name", "runs", "--max-lifetime", "none");
+    EXPECT(0, "new\n", "", "create", "--name", "new");
+    EXPECT(0, "hand\n", "", "stop", "hand");
+    end_await("over");
+    EXPECT(0, "", "", "prune", "--older-than", "1h");
+    EXPECT(0, "over\n", "", "prune", "--dry-run");
+    EXPECT(0, "[\"over\"]\n", "", "prune", "--json");
+    EXPECT(0, "", "", "prune");
+    EXPECT(0, "hand\n", "", "prune", "--all-stopped");
+    EXPECT(0, "runs\nnew\n", "", "ls", "-q");
+    EXPECT(125, "", "expected a duration", "prune", "--older-than", "soon");
+    EXPECT(0, "runs\nnew\n", "", "destroy", "runs", "new");
+}
