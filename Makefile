@@ -13,7 +13,7 @@ VERSION := 0.1.0
 
 CC ?= cc
 MUSL_CC ?= musl-gcc
-PKGS := fuse3 libcjson libcurl libseccomp
+PKGS := fuse3 libcjson libcurl
 # pkg-config runs once, and only when something is compiled: `make deps` must work before the packages are there.
 pkg-cflags = $(eval pkg-cflags := $(shell pkg-config --cflags $(PKGS)))$(pkg-cflags)
 

@@ -164,6 +164,7 @@ static void add_host_etc(struct argv *argv, bool has_network)
         add_from_root(argv, "--ro-bind-try", "", always[i]);
     for (size_t i = 0; has_network && i < ARRAY_LEN(online); i++)
         add_from_root(argv, "--ro-bind-try", "", online[i]);
+    mask_keys_add(argv);
     add_text(argv, BWRAP_PASSWD_FD, "/etc/passwd");
     add_text(argv, BWRAP_GROUP_FD, "/etc/group");
     add_text(argv, BWRAP_NSSWITCH_FD, "/etc/nsswitch.conf");

@@ -77,6 +77,8 @@ char *nsswitch_text(void);
 
 /* Masks what of /proc tells of the machine or controls it, as Docker does; as far as this kernel has it. */
 void mask_add(struct argv *argv);
+/* The same for private keys in the host's /etc, once that is bound. */
+void mask_keys_add(struct argv *argv);
 /* Adds strings to the arguments, up to a NULL. */
 void argv_add(struct argv *argv, ...);
 

@@ -535,6 +535,7 @@ static const struct attempt root_files[] = {
     { "shell_write", to_write, "/bin/sh" },
     { "shell_unlink", to_unlink, "/bin/sh" },
     { "shell_chmod", to_chmod, "/bin/sh" },
+    { "ssl_keys", to_list, "/etc/ssl/private" },
     { "suid_workspace", suid_counts, "." },
     { "suid_tmp", suid_counts, "/tmp" },
     { "suid_shm", suid_counts, "/dev/shm" },
