@@ -206,7 +206,12 @@ enum rt_workspace_mode {
 
 enum rt_commit_policy { RT_COMMIT_MANUAL = 0, RT_COMMIT_ON_SUCCESS = 1, RT_COMMIT_ALWAYS = 2 };
 
-#define RT_SANDBOX_AUDIT (UINT32_C(1) << 0) /* log denied operations and first writes (contract W14) */
+/*
+ * Denied operations and first writes are lines of JSON (contract W14), in a file and, from the process that started the
+ * sandbox and as long as it has the runtime open, through its log callback: the line is the message, of RT_LOG_WARN, or
+ * RT_LOG_INFO for what was allowed.
+ */
+#define RT_SANDBOX_AUDIT (UINT32_C(1) << 0)
 
 typedef struct rt_sandbox_spec {
     size_t size;
@@ -231,6 +236,9 @@ typedef struct rt_sandbox_spec {
     int64_t timeout_ms;      /* default of this sandbox's execs; 0 = the runtime's (30 s), RT_FOREVER = none */
     int64_t max_lifetime_ms; /* stopped this long after its start; 0 = never. Needs no host, see rt_sandbox_info */
     int64_t idle_timeout_ms; /* stopped after this long in which no command of an exec or session ran; 0 = never */
+    /* since 1.1 */
+    const char *audit_file; /* with RT_SANDBOX_AUDIT, where its lines are appended: an absolute path outside of the
+                               codebase; NULL = a file that goes with the sandbox (docs/audit.md) */
 } rt_sandbox_spec;
 
 enum rt_sandbox_status {

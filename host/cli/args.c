@@ -24,6 +24,8 @@ enum {
     KEY_COMMIT,
     KEY_MAX_LIFETIME,
     KEY_IDLE_TIMEOUT,
+    KEY_AUDIT,
+    KEY_AUDIT_FILE,
     KEY_TIMEOUT,
 };
 
@@ -132,6 +134,8 @@ static const struct argp_option sandbox_options[] = {
     { "delta", KEY_DELTA, NULL, 0, "Keep writes apart from the directory until they are committed (copy-on-write)", 0 },
     { "commit", KEY_COMMIT, "POLICY", 0,
       "With --delta, what becomes of it after each command: manual (default), on_success or always", 0 },
+    { "audit", KEY_AUDIT, NULL, 0, "Tell what the rules deny, and the first write to each file, as lines of JSON", 0 },
+    { "audit-file", KEY_AUDIT_FILE, "FILE", 0, "The same, appended to a file", 0 },
     { "image", KEY_IMAGE, "IMAGE", 0, "Image to run in, where the runtime has images", 0 },
     { "network", KEY_NETWORK, "NAME", 0, "none (default), host, bridge or a network's name", 0 },
     { "max-lifetime", KEY_MAX_LIFETIME, "DURATION", 0, "Stop the sandbox this long after its start", 0 },
@@ -219,6 +223,13 @@ static error_t sandbox_parse(int key, char *arg, struct argp_state *state)
         return 0;
     case KEY_COMMIT:
         args->commit = policy_parse(arg, state);
+        return 0;
+    case KEY_AUDIT_FILE:
+        args->audit_file = arg;
+        args->audits = true;
+        return 0;
+    case KEY_AUDIT:
+        args->audits = true;
         return 0;
     case KEY_IMAGE:
         args->image = arg;

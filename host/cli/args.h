@@ -23,7 +23,8 @@ struct env_args {
 
 /* What a sandbox is made from. */
 struct sandbox_args {
-    const char *id, *workspace, *image, *network, *preset;
+    const char *id, *workspace, *image, *network, *preset, *audit_file;
+    bool audits;
     struct strv labels, rules;
     int64_t max_lifetime_ms, idle_timeout_ms; /* 0 = not given */
     rt_limits limits;

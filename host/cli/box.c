@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int box_fail(struct host *host, int32_t status, int signal_fd)
 {
@@ -77,6 +78,19 @@ static bool spec_create(struct host *host, rt_sandbox_spec *spec, const struct s
     return is_made && !status;
 }
 
+/* The path from the root on, for a runtime that does not know where we are; the last part need not exist. */
+static char *path_absolute(const char *path)
+{
+    char *cwd = *path == '/' ? NULL : getcwd(NULL, 0), *absolute = NULL;
+
+    if (*path == '/')
+        return strdup(path);
+    if (!cwd || asprintf(&absolute, "%s/%s", cwd, path) < 0)
+        absolute = NULL;
+    free(cwd);
+    return absolute;
+}
+
 bool box_create(struct host *host, const struct sandbox_args *args, const struct env_args *env, int32_t lifetime,
                 rt_sandbox_info **ret)
 {
@@ -94,9 +108,17 @@ bool box_create(struct host *host, const struct sandbox_args *args, const struct
         .idle_timeout_ms = args->idle_timeout_ms,
         .workspace_mode = args->mode,
         .commit_policy = args->commit,
+        .flags = args->audits ? RT_SANDBOX_AUDIT : 0,
     };
+    char *audit_file = NULL;
+    bool is_made;
 
-    return spec_create(host, &spec, args, ret);
+    if (args->audit_file && !(audit_file = path_absolute(args->audit_file)))
+        return report_error("out of memory"), false;
+    spec.audit_file = audit_file;
+    is_made = spec_create(host, &spec, args, ret);
+    free(audit_file);
+    return is_made;
 }
 
 bool box_destroy(struct host *host, const char *id)

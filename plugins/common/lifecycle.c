@@ -30,8 +30,6 @@ static int32_t check_common(struct op *op, const struct spec *spec)
 {
     if (spec->workspace_mode != RT_WORKSPACE_DELTA && spec->commit_policy != RT_COMMIT_MANUAL)
         return op_fail(op, RT_E_INVAL, 0, "commit_policy: a workspace that is not copy-on-write has nothing to commit");
-    if (spec->flags & RT_SANDBOX_AUDIT)
-        return op_fail(op, RT_E_UNSUPPORTED, 0, "audit is not supported by this runtime");
     if (spec->flags & ~RT_SANDBOX_AUDIT)
         return op_fail(op, RT_E_INVAL, 0, "unknown flags %#x", spec->flags);
     return op->rt->backend->check(op->rt->settings, spec, op->err);

@@ -57,7 +57,7 @@ void changes_free(rt_changes *changes);
 /* What common can do, whatever the backend. */
 #define COMMON_CAPS                                                                                                    \
     (RT_CAP_STREAM | RT_CAP_SESSION | RT_CAP_PROCESS | RT_CAP_TTY | RT_CAP_TTL | RT_CAP_RULES_UPDATE | RT_CAP_DELTA |  \
-     RT_CAP_PAUSE | RT_CAP_STATS)
+     RT_CAP_PAUSE | RT_CAP_STATS | RT_CAP_AUDIT)
 
 #define COMMON_OPS(open_fn)                                                                                            \
     {                                                                                                                  \

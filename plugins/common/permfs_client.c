@@ -1,6 +1,7 @@
 #include "permfs_client.h"
 
 #include "agent_client.h"
+#include "audit.h"
 #include "child.h"
 #include "delta_dir.h"
 #include "error.h"
@@ -32,13 +33,15 @@ static void rules_put(struct wire_out *w, const struct spec *spec)
     }
 }
 
-static uint32_t flags_of(const struct spec *spec)
+/* audit: what it is given. */
+static uint32_t flags_of(const struct spec *spec, const struct audit_fds *audit)
 {
     return (spec->lifetime == RT_LIFETIME_HOST ? PERMFS_LEASE : 0) |
-           (spec->workspace_mode == RT_WORKSPACE_DELTA ? PERMFS_DELTA : 0);
+           (spec->workspace_mode == RT_WORKSPACE_DELTA ? PERMFS_DELTA : 0) | (audit->file >= 0 ? PERMFS_AUDIT : 0) |
+           (spec->audit_file[0] ? 0 : PERMFS_AUDIT_CAPPED) | (audit->sock >= 0 ? PERMFS_AUDIT_LOG : 0);
 }
 
-static void config_put(struct wire_out *w, const struct record *record, const char *mount_point,
+static void config_put(struct wire_out *w, const struct record *record, const char *mount_point, uint32_t flags,
                        const struct settings *settings)
 {
     const struct spec *spec = &record->spec;
@@ -46,7 +49,7 @@ static void config_put(struct wire_out *w, const struct record *record, const ch
 
     wire_put_str(w, spec->id);
     wire_put_str(w, mount_point);
-    wire_put_u32(w, flags_of(spec));
+    wire_put_u32(w, flags);
     wire_put_u32(w, (uint32_t)settings->cache_time_ms);
     wire_put_u32(w, who->owner_uid);
     wire_put_u32(w, who->owner_gid);
@@ -98,31 +101,51 @@ static pid_t daemon_spawn(struct op *op, int sock)
     return pid;
 }
 
+/* Sends the configuration with its fds. */
+static int32_t config_send(struct op *op, const struct record *record, int box_fd, int fd, const char *mount_point,
+                           int codebase)
+{
+    cleanup_fd int listen_fd = socket_listen(box_fd, "permfs.sock", 0600), delta = -1;
+    struct wire_out body = { 0 };
+    struct audit_fds audit;
+    int32_t status = RT_OK;
+    int err, fds[5];
+    size_t n = 2;
+
+    if (listen_fd < 0)
+        return op_fail(op, error_status(-listen_fd), -listen_fd, "make the filesystem daemon's socket");
+    if (record->spec.workspace_mode == RT_WORKSPACE_DELTA)
+        status = delta_dir_make(op, record, box_fd, &delta);
+    if (!status)
+        status = audit_open(op, record, box_fd, &audit);
+    if (status)
+        return status;
+    config_put(&body, record, mount_point, flags_of(&record->spec, &audit), op->rt->settings);
+    fds[0] = codebase;
+    fds[1] = listen_fd;
+    if (delta >= 0)
+        fds[n++] = delta;
+    if (audit.file >= 0)
+        fds[n++] = audit.file;
+    if (audit.sock >= 0)
+        fds[n++] = audit.sock;
+    err = body.failed ? -ENOMEM : msg_send(fd, PERMFS_CONFIG, body.data, body.len, fds, n);
+    wire_out_release(&body);
+    fd_closep(&audit.file);
+    fd_closep(&audit.sock);
+    return err ? op_fail(op, error_status(-err), -err, "configure the filesystem daemon") : RT_OK;
+}
+
 static int32_t daemon_configure(struct op *op, const struct record *record, int box_fd, int fd, const char *mount_point)
 {
-    cleanup_fd int codebase = open(record->spec.codebase, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
-                   listen_fd = -1, delta = -1;
-    const bool is_delta = record->spec.workspace_mode == RT_WORKSPACE_DELTA;
-    struct wire_out body = { 0 };
+    cleanup_fd int codebase = open(record->spec.codebase, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int32_t status;
-    int err, fds[3];
 
     if (codebase < 0)
         return op_fail(op, errno == EACCES ? RT_E_PERMISSION : RT_E_IO, errno, "codebase '%s'", record->spec.codebase);
-    listen_fd = socket_listen(box_fd, "permfs.sock", 0600);
-    if (listen_fd < 0)
-        return op_fail(op, error_status(-listen_fd), -listen_fd, "make the filesystem daemon's socket");
-    status = is_delta ? delta_dir_make(op, record, box_fd, &delta) : RT_OK;
+    status = config_send(op, record, box_fd, fd, mount_point, codebase);
     if (status)
         return status;
-    config_put(&body, record, mount_point, op->rt->settings);
-    fds[0] = codebase;
-    fds[1] = listen_fd;
-    fds[2] = delta;
-    err = body.failed ? -ENOMEM : msg_send(fd, PERMFS_CONFIG, body.data, body.len, fds, is_delta ? 3 : 2);
-    wire_out_release(&body);
-    if (err)
-        return op_fail(op, error_status(-err), -err, "configure the filesystem daemon");
     status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
     return status ? status : answer_take(op, fd, PERMFS_READY);
 }

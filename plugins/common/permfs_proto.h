@@ -12,8 +12,9 @@
 
 enum permfs_msg {
     /*
-     * Owner to permfs. fds: the codebase (a directory, O_PATH will do), the listening SEQPACKET socket, and with
-     * PERMFS_DELTA the delta's directory (delta_log.h), with its two layers made.
+     * Owner to permfs. fds: the codebase (a directory, O_PATH will do), the listening SEQPACKET socket; then, as the
+     * flags say: PERMFS_DELTA the delta's directory (delta_log.h), with its two layers made; PERMFS_AUDIT the audit's
+     * file, open for appending; PERMFS_AUDIT_LOG a SEQPACKET socket for its lines (permfs/audit.h).
      * Body: str sandbox id, str mount point (absolute), u32 flags (PERMFS_*), u32 cache time in ms,
      *       u32 uid and u32 gid of the codebase owner (the identity to work with when started as root),
      *       u32 uid and u32 gid to show for the owner's files (as the host's user namespace counts them),
@@ -48,6 +49,10 @@ enum permfs_msg {
 #define PERMFS_NO_WATCH       4u /* what the kernel was told holds for the cache time, as where inotify cannot be had */
 #define PERMFS_NO_EPOCH       8u /* new rules are told to the kernel entry by entry, as where it has no epochs */
 #define PERMFS_DELTA          16u /* copy-on-write: the codebase is not written to */
-#define PERMFS_FLAGS          (PERMFS_LEASE | PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH | PERMFS_NO_EPOCH | PERMFS_DELTA)
+#define PERMFS_AUDIT          32u
+#define PERMFS_AUDIT_CAPPED   64u  /* its file takes PERMFS_AUDIT_MAX bytes */
+#define PERMFS_AUDIT_LOG      128u /* with PERMFS_AUDIT */
+#define PERMFS_FLAGS          255u
+#define PERMFS_AUDIT_MAX      (INT64_C(64) << 20)
 
 #endif

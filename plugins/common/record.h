@@ -7,6 +7,7 @@
  *   agent.sock   where the agent listens  permfs.sock   where permfs listens
  *   paused       there while it is paused, see pause.h
  *   ended        one byte, which permfs replaces by the cause when the sandbox's time is over
+ *   audit.jsonl  the audit, if its file was not to be elsewhere
  * A directory whose name begins with a dot is one that is being made or removed, or was set aside (torn.h).
  * docs/state.md describes all of it; a change of the record's meaning raises RECORD_VERSION.
  */
@@ -16,6 +17,7 @@
 #include "backend.h"
 
 #define RECORD_VERSION 1
+#define AUDIT_FILE     "audit.jsonl"
 
 struct record {
     cJSON *json; /* owned: {"spec": ...}, what spec points into */

@@ -1,6 +1,7 @@
 /* Opening and closing a runtime, and what its calls share. */
 #include "runtime.h"
 
+#include "audit.h"
 #include "box.h"
 #include "error.h"
 #include "json.h"
@@ -326,5 +327,6 @@ void runtime_close(rt_runtime *opaque)
         HASH_DEL(rt->lives, live);
         live_unref(live);
     }
+    audit_close(rt);
     runtime_free(rt);
 }

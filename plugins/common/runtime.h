@@ -60,6 +60,7 @@ struct runtime {
     unsigned in_flight;
     struct live *lives;
     struct owned *owned;
+    struct audit_reader *audits; /* audit.h */
 };
 
 #define LIVE_INIT                                                                                                      \

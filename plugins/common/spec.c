@@ -174,6 +174,8 @@ static int32_t spec_check(const rt_sandbox_spec *spec, rt_error *err)
         return status;
     if (spec->user && !*spec->user)
         return error_set(err, RT_E_INVAL, 0, "user is empty");
+    if (spec->audit_file && spec->audit_file[0] != '/')
+        return error_set(err, RT_E_INVAL, 0, "audit_file '%.200s' is not an absolute path", spec->audit_file);
     return RT_OK;
 }
 
@@ -207,7 +209,8 @@ static bool spec_add_plain(cJSON *json, const rt_sandbox_spec *spec, const rt_li
            json_add_str(json, "codebase_id", spec->codebase_id) && json_add_str(json, "workspace", spec->workspace) &&
            json_add_str(json, "image", spec->image) && json_add_str(json, "network", spec->network) &&
            json_add_str(json, "user", spec->user) && json_add_str(json, "oci_runtime", spec->oci_runtime) &&
-           json_add_strv(json, "env", spec->env) && json_add_int(json, "lifetime", spec->lifetime) &&
+           json_add_str(json, "audit_file", spec->audit_file) && json_add_strv(json, "env", spec->env) &&
+           json_add_int(json, "lifetime", spec->lifetime) &&
            json_add_int(json, "workspace_mode", spec->workspace_mode) &&
            json_add_int(json, "commit_policy", spec->commit_policy) && json_add_int(json, "flags", spec->flags) &&
            json_add_int(json, "timeout_ms", spec->timeout_ms) &&
@@ -299,6 +302,7 @@ bool spec_from_json(const cJSON *json, struct spec *ret)
         .network = json_str(json, "network", "none", &ok),
         .user = json_str(json, "user", "", &ok),
         .oci_runtime = json_str(json, "oci_runtime", "", &ok),
+        .audit_file = json_str(json, "audit_file", "", &ok),
         .lifetime = (int32_t)json_int(json, "lifetime", 0, RT_LIFETIME_PERSISTENT, 0, &ok),
         .workspace_mode = (int32_t)json_int(json, "workspace_mode", 0, RT_WORKSPACE_DELTA, 0, &ok),
         .commit_policy = (int32_t)json_int(json, "commit_policy", 0, RT_COMMIT_ALWAYS, 0, &ok),

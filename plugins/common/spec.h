@@ -9,7 +9,7 @@
 
 /* As rt_sandbox_spec, with every default filled in. Strings point into the JSON that it was read from. */
 struct spec {
-    const char *id, *codebase, *codebase_id, *workspace, *image, *network, *user, *oci_runtime;
+    const char *id, *codebase, *codebase_id, *workspace, *image, *network, *user, *oci_runtime, *audit_file;
     const char **env;
     rt_label *labels;
     size_t n_labels;

@@ -26,6 +26,13 @@ struct backing_map {
 /* A codebase on overlayfs is itself a filesystem stacked once; the kernel's limit is two. */
 #define STACK_DEPTH 2
 
+static _Thread_local struct device_request request_now;
+
+const struct device_request *device_request(void)
+{
+    return &request_now;
+}
+
 static int backing_ioctl(struct device *device, unsigned long request, void *arg)
 {
     int r = privilege_raise(), err;
@@ -142,7 +149,11 @@ static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
     struct device *device = device_of_userdata(userdata);
     ssize_t n = read(fd, buf, size);
 
-    if (n >= (ssize_t)sizeof(struct fuse_in_header) && !atomic_load_explicit(&device->init_done, memory_order_relaxed))
+    if (n < (ssize_t)sizeof(struct fuse_in_header))
+        return n;
+    request_now.opcode = ((const struct fuse_in_header *)buf)->opcode;
+    request_now.pid = ((const struct fuse_in_header *)buf)->pid;
+    if (!atomic_load_explicit(&device->init_done, memory_order_relaxed))
         see_request(device, buf, (size_t)n);
     return n;
 }

@@ -32,6 +32,13 @@ int device_attach(struct device *device, struct fuse_session *session, int fd);
 struct device *device_of_userdata(void *userdata);
 void device_init(struct device *device, struct fuse_conn_info *conn); /* from the init operation */
 
+/* The request that this thread serves; all 0 where libfuse does not show it. */
+struct device_request {
+    uint32_t opcode; /* FUSE_OPEN */
+    uint32_t pid;    /* as the host counts it */
+};
+const struct device_request *device_request(void);
+
 /* Whether the kernel has agreed to passthrough. */
 bool device_passes(const struct device *device);
 /*

@@ -1,4 +1,6 @@
 #include "fs.h"
+
+#include "audit_fs.h"
 #include "backing.h"
 #include "below.h"
 #include "privilege.h"
@@ -153,13 +155,15 @@ int fs_allow(struct fs *fs, struct node *node, enum perm want)
     enum perm perm = node_perm(&fs->nodes, node);
 
     if (perm == PERM_NONE && node != &fs->nodes.root)
-        return -ENOENT;
-    return perm >= want || want == PERM_VIEW ? 0 : -EACCES;
+        return audit_denied(fs, node, NULL, false, -ENOENT);
+    return perm >= want || want == PERM_VIEW ? 0 : audit_denied(fs, node, NULL, false, -EACCES);
 }
 
 int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir)
 {
-    return node_child_perm(&fs->nodes, dir, name, is_dir) < PERM_WRITE ? -EACCES : 0;
+    if (node_child_perm(&fs->nodes, dir, name, is_dir) == PERM_WRITE)
+        return 0;
+    return audit_denied(fs, dir, name, is_dir, -EACCES);
 }
 
 int fs_collision(struct fs *fs, const struct place *place)
@@ -168,7 +172,9 @@ int fs_collision(struct fs *fs, const struct place *place)
 
     if (below_stat(place->fd, place->name, &st))
         return -EEXIST; /* it has gone by now, and was there */
-    return node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE ? -EACCES : -EEXIST;
+    if (node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) != PERM_NONE)
+        return -EEXIST;
+    return audit_denied(fs, place->dir, place->name, S_ISDIR(st.st_mode), -EACCES);
 }
 
 void fs_show(const struct fs *fs, struct stat *st)
@@ -210,8 +216,11 @@ int fs_enter(struct fs *fs, const struct place *place, struct fuse_entry_param *
         r = below_stat(place->fd, place->name, &st);
     if (r)
         return r;
-    if (node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE)
-        return -ENOENT;
+    if (node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE) {
+        if (fs->audit.running) /* each look at it is to be told: the kernel may not remember that it is missing */
+            ret->entry_timeout = 0;
+        return audit_denied(fs, place->dir, place->name, S_ISDIR(st.st_mode), -ENOENT);
+    }
     return fs_enter_known(fs, place, &st, ret);
 }
 

@@ -8,6 +8,7 @@
 #ifndef STOCKADE_PERMFS_FS_H
 #define STOCKADE_PERMFS_FS_H
 
+#include "audit.h"
 #include "delta.h"
 #include "device.h"
 #include "dirs.h"
@@ -32,6 +33,7 @@ struct fs {
     struct delta delta;
     struct node_table nodes;
     bool epochs; /* constant once there are workers */
+    struct audit audit;
     /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
     pthread_mutex_t rename_lock;
 };

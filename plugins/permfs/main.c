@@ -154,6 +154,10 @@ static int daemon_serve(struct daemon *d, char why[WHY_MAX])
     int r =
         step_failed(privilege_drop(d->settings.owner_uid, d->settings.owner_gid), "becoming the codebase's owner", why);
 
+    if (!r && d->settings.audit_fd >= 0)
+        r = step_failed(audit_start(&d->fs.audit, d->settings.sandbox, d->settings.audit_fd, d->settings.audit_sock,
+                                    d->settings.audit_max),
+                        "starting the audit", why);
     if (!r)
         r = step_failed(-pthread_create(&d->server, NULL, serve, d), "starting a thread", why);
     if (r) {
@@ -184,8 +188,10 @@ static int daemon_start(struct daemon *d, char why[WHY_MAX])
 static void daemon_end(struct daemon *d)
 {
     struct pollfd ended = { d->control.ended, POLLIN, 0 };
+    const bool has_ended = poll(&ended, 1, END_WAIT_MS) > 0;
 
-    if (poll(&ended, 1, END_WAIT_MS) <= 0)
+    audit_stop(&d->fs.audit);
+    if (!has_ended)
         _exit(0); /* which closes the connection: whoever still has the mount gets ENOTCONN */
     pthread_join(d->server, NULL);
     mount_release(&d->mount);

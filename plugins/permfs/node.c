@@ -412,6 +412,41 @@ struct rules *node_rules(struct node_table *t, struct node *dir, const struct ru
     return rules;
 }
 
+/* Puts a component before what is there. */
+static void told_prepend(struct told *told, const char *name, size_t len)
+{
+    const bool follows = told->at < sizeof told->path;
+
+    told->is_cut = told->is_cut || told->at < len + follows;
+    if (told->is_cut)
+        return;
+    if (follows)
+        told->path[--told->at] = '/';
+    told->at -= len;
+    memcpy(told->path + told->at, name, len);
+}
+
+void node_tell(struct node_table *t, struct node *node, const char *name, bool is_dir, struct told *ret)
+{
+    const struct rule_state *state;
+
+    ret->at = sizeof ret->path;
+    ret->is_cut = false;
+    pthread_mutex_lock(&t->lock);
+    state = state_of(t, node);
+    if (state && name)
+        state = rules_child(t->rules, state, name, strlen(name), is_dir);
+    if (name)
+        told_prepend(ret, name, strlen(name));
+    for (const struct node *n = node; n->parent; n = n->parent)
+        told_prepend(ret, n->name, n->name_len);
+    ret->rules = rules_ref(t->rules);
+    pthread_mutex_unlock(&t->lock);
+    ret->perm = state ? rule_state_perm(state) : PERM_NONE;
+    ret->rule = state ? rule_state_rule(state) : SIZE_MAX;
+    ret->pattern = rules_pattern(ret->rules, ret->rule);
+}
+
 void node_set_rules(struct node_table *t, struct rules *rules)
 {
     struct rules *old;

@@ -9,6 +9,7 @@
 #ifndef STOCKADE_PERMFS_NODE_H
 #define STOCKADE_PERMFS_NODE_H
 
+#include "audit_line.h"
 #include "rules.h"
 
 #include <pthread.h>
@@ -73,6 +74,7 @@ struct node {
 
     LIST_ENTRY(node) all; /* of the table, with or without a name; not the root */
     LIST_HEAD(handle_list, handle) handles;
+    atomic_bool written;         /* files: the audit has been told */
     struct stamp seen;           /* of the content or listing that the kernel may have cached */
     int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
     uint32_t n_passed, n_cached; /* handles of either way */
@@ -137,6 +139,19 @@ enum perm node_child_perm(struct node_table *t, struct node *dir, const char *na
  */
 struct rules *node_rules(struct node_table *t, struct node *dir, const struct rule_state **ret_state);
 void node_set_rules(struct node_table *t, struct rules *rules); /* takes a reference; later calls see the new ones */
+
+/* What the audit says of a place. */
+struct told {
+    char path[AUDIT_PATH_MAX]; /* filled from its end; begins at `at` */
+    size_t at;
+    bool is_cut;
+    enum perm perm;
+    size_t rule;
+    const char *pattern; /* NULL if no rule decides */
+    struct rules *rules; /* what pattern lies in; to be given to rules_unref */
+};
+/* Of a name in the directory `node`, or of the node itself if name is NULL. */
+void node_tell(struct node_table *t, struct node *node, const char *name, bool is_dir, struct told *ret);
 
 /* ---- watched directories (node_watch.c) ---- */
 

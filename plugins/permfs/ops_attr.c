@@ -1,4 +1,5 @@
 /* Operations on attributes, link targets and the filesystem as a whole. */
+#include "audit_fs.h"
 #include "below.h"
 #include "fs.h"
 
@@ -33,14 +34,12 @@ static void reply_attr(fuse_req_t req, int r, struct stat *st, bool watched)
 /* fstat comes without its handle; who opened a file before new rules hid it still has it (contract W11). */
 static int allow_view(struct fs *fs, struct node *node)
 {
-    struct handle *handle;
-    int r = fs_allow(fs, node, PERM_VIEW);
+    struct handle *handle = NULL;
 
-    if (!r || !S_ISREG(node->kind))
-        return r;
-    handle = node_some_handle(&fs->nodes, node);
+    if (S_ISREG(node->kind) && node_perm(&fs->nodes, node) == PERM_NONE)
+        handle = node_some_handle(&fs->nodes, node);
     if (!handle)
-        return r;
+        return fs_allow(fs, node, PERM_VIEW);
     handle_drop(fs, handle);
     return 0;
 }
@@ -147,6 +146,8 @@ static int set_by_node(struct fs *fs, struct node *node, const struct stat *attr
         r = fs_open_path(fs, node, &fd);
     if (r)
         return r;
+    if (to_set & FUSE_SET_ATTR_SIZE)
+        audit_written(fs, node);
     r = set_attrs(fs, fd, attr, to_set);
     if (!r && fstat(fd, ret) < 0)
         r = -errno;

@@ -1,4 +1,5 @@
 /* Operations on names: looking up, making and removing entries. */
+#include "audit_fs.h"
 #include "below.h"
 #include "fs.h"
 #include "watch.h"
@@ -27,7 +28,7 @@ void fs_op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     count = watch_enter(fs, place.dir, place.fd);
     entry.entry_timeout = fs_missing_timeout(fs, place.dir);
     r = fs_enter(fs, &place, &entry);
-    if (r == -ENOENT && fs->settings->cache_ms) /* the kernel remembers that too; ino is 0 */
+    if (r == -ENOENT && fs->settings->cache_ms && entry.entry_timeout > 0) /* the kernel remembers that too; ino is 0 */
         fuse_reply_entry(req, &entry);
     else
         fs_reply_entry(req, r, &entry);
@@ -177,7 +178,9 @@ static int remove_place(struct fs *fs, const struct place *place, bool is_dir)
     /* Something of another kind, which may be hidden where this kind would not be. */
     if (below_stat(place->fd, place->name, &st))
         return r;
-    return node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE ? -ENOENT : r;
+    if (node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) != PERM_NONE)
+        return r;
+    return audit_denied(fs, place->dir, place->name, S_ISDIR(st.st_mode), -ENOENT);
 }
 
 static void remove_entry(fuse_req_t req, fuse_ino_t parent, const char *name, bool is_dir)
@@ -188,7 +191,9 @@ static void remove_entry(fuse_req_t req, fuse_ino_t parent, const char *name, bo
     struct place place;
     int r = perm == PERM_NONE ? -ENOENT : perm < PERM_WRITE ? -EACCES : 0;
 
-    if (!r)
+    if (r)
+        audit_denied(fs, dir, name, is_dir, r);
+    else
         r = delta_touch(fs, dir, name);
     if (!r)
         r = place_of_name(&fs->nodes, dir, name, &place);

@@ -1,4 +1,5 @@
 /* Opening files, and their data. */
+#include "audit_fs.h"
 #include "backing.h"
 #include "below.h"
 #include "fs.h"
@@ -53,6 +54,8 @@ static int handle_start(struct fs *fs, struct node *node, int fd, struct fuse_fi
         free(handle);
         return r;
     }
+    if (is_for_writing(fi->flags))
+        audit_written(fs, node);
     fi->noflush = !is_for_writing(fi->flags);
     *ret_backing = backing_join(fs, node, handle, fd, fi->flags, &direct);
     fi->direct_io = direct;

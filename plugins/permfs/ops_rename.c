@@ -1,4 +1,5 @@
 /* Renaming (contract W6, W7). */
+#include "audit_fs.h"
 #include "below.h"
 #include "fs.h"
 
@@ -32,7 +33,7 @@ static int check_dir(struct move *m, const struct place *from, const struct plac
     }
     rules_unref(again);
     rules_unref(rules);
-    return r;
+    return r == -EXDEV ? audit_denied(m->fs, from->dir, from->name, true, r) : r;
 }
 
 static int check_entry(struct move *m, const struct place *from, const struct place *to, bool is_dir)
@@ -40,7 +41,7 @@ static int check_entry(struct move *m, const struct place *from, const struct pl
     enum perm perm = node_child_perm(&m->fs->nodes, from->dir, from->name, is_dir);
 
     if (perm < PERM_WRITE)
-        return perm == PERM_NONE ? -ENOENT : -EACCES;
+        return audit_denied(m->fs, from->dir, from->name, is_dir, perm == PERM_NONE ? -ENOENT : -EACCES);
     return fs_allow_name(m->fs, to->dir, to->name, is_dir);
 }
 

@@ -76,6 +76,11 @@ int privilege_drop_worker(bool may_raise)
     return caps_set(worker_caps, worker_caps & WORK_CAPS);
 }
 
+int privilege_drop_all(void)
+{
+    return caps_set(0, 0);
+}
+
 bool privilege_can_raise(void)
 {
     return caps_permitted() & CAP(CAP_SYS_ADMIN);

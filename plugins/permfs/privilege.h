@@ -21,6 +21,7 @@ int privilege_drop(uid_t owner_uid, gid_t owner_gid);
  * Returns 0 or -errno.
  */
 int privilege_drop_worker(bool may_raise);
+int privilege_drop_all(void); /* For a thread that has no use for any. Returns 0 or -errno. */
 bool privilege_can_raise(void);
 /*
  * CAP_SYS_ADMIN, for the calling thread, from a worker's privilege_raise to its privilege_lower: for the one ioctl

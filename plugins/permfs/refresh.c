@@ -1,4 +1,5 @@
 /* Taking back what the kernel was told: of a mounted workspace with new rules (contract W11), or that has changed. */
+#include "audit_fs.h"
 #include "fs.h"
 
 #include <errno.h>
@@ -63,6 +64,7 @@ int fs_set_rules(struct fs *fs, struct fuse_session *session, struct rules *rule
     bool told;
 
     node_set_rules(&fs->nodes, rules);
+    audit_rules(fs, rules);
     told = fs->epochs && raise_epoch(session) == 0;
     if (!told) /* what it holds for missing is waited out; then it is told entry by entry what else it knows */
         (void)usleep((ms + TICK_MS) * 1000);

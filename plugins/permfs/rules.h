@@ -64,6 +64,10 @@ enum perm rule_state_own_perm(const struct rule_state *state);
 /* Index of the rule that decides at this path, SIZE_MAX if none matches. */
 size_t rule_state_rule(const struct rule_state *state);
 
+/* How many rules were compiled, and the pattern of one by its index; NULL if there is none. */
+size_t rules_count(const struct rules *rules);
+const char *rules_pattern(const struct rules *rules, size_t index);
+
 /*
  * Whether anything below this directory, at any depth and whatever it is called, could have permission `at_least` or
  * more. Exact or, where that is expensive, true when unsure. false for a file.

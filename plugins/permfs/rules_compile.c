@@ -206,8 +206,14 @@ static struct ranked *sources_rank(const struct rule_source *src, uint32_t n)
 static int rules_lay_out(struct rules *rules, const struct rule_source *src, const struct ranked *ranked)
 {
     rules->rule = rules_arena_alloc(&rules->arena, (size_t)rules->n + 1, sizeof(*rules->rule));
-    if (!rules->rule)
+    rules->patterns = rules_arena_alloc(&rules->arena, (size_t)rules->n + 1, sizeof(*rules->patterns));
+    if (!rules->rule || !rules->patterns)
         return -ENOMEM;
+    for (uint32_t i = 0; i < rules->n; i++) {
+        rules->patterns[i] = rules_arena_copy(&rules->arena, src[i].pattern, strlen(src[i].pattern) + 1);
+        if (!rules->patterns[i])
+            return -ENOMEM;
+    }
     rules->rule[0].source = SIZE_MAX;
     for (uint32_t rank = 1; rank <= rules->n; rank++) {
         const struct rule_source *source = ranked[rank - 1].source;
@@ -273,6 +279,16 @@ int rules_compile(const struct rule_source *src, size_t n, struct rules **ret, s
     rules->arena.limit = rules->arena.used + RULES_GROWTH_MAX;
     *ret = rules;
     return 0;
+}
+
+size_t rules_count(const struct rules *rules)
+{
+    return rules->n;
+}
+
+const char *rules_pattern(const struct rules *rules, size_t index)
+{
+    return index < rules->n ? rules->patterns[index] : NULL;
 }
 
 struct rules *rules_ref(struct rules *rules)

@@ -218,8 +218,9 @@ struct rule_state {
 
 struct rules {
     _Atomic unsigned refs;
-    uint32_t n;        /* rules */
-    struct rule *rule; /* by rank; rule[0] is "no rule" */
+    uint32_t n;            /* rules */
+    struct rule *rule;     /* by rank; rule[0] is "no rule" */
+    const char **patterns; /* by index, as they were given */
     struct position *pos;
     uint32_t n_pos, n_components;
     const struct pos_set *core;

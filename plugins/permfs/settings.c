@@ -66,7 +66,24 @@ int settings_decode_rules(struct wire_in *w, struct rules **ret, char why[WHY_MA
     return r;
 }
 
-static int decode_body(struct wire_in *w, struct settings *c, char why[WHY_MAX])
+/* The fds after the two that there always are. */
+static int take_fds(struct msg *msg, uint32_t flags, struct settings *c)
+{
+    const struct {
+        uint32_t flag;
+        int *fd;
+    } wanted[] = { { PERMFS_DELTA, &c->delta_fd },
+                   { PERMFS_AUDIT, &c->audit_fd },
+                   { PERMFS_AUDIT_LOG, &c->audit_sock } };
+    size_t at = 2;
+
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
+        if (flags & wanted[i].flag)
+            *wanted[i].fd = msg_take_fd(msg, at++);
+    return at == msg->n_fds ? 0 : -EPROTO;
+}
+
+static int decode_body(struct msg *msg, struct wire_in *w, struct settings *c, char why[WHY_MAX])
 {
     uint32_t flags;
     int r;
@@ -83,10 +100,12 @@ static int decode_body(struct wire_in *w, struct settings *c, char why[WHY_MAX])
     c->watch = !(flags & PERMFS_NO_WATCH);
     c->passthrough = !(flags & PERMFS_NO_PASSTHROUGH);
     c->epochs = !(flags & PERMFS_NO_EPOCH);
+    c->audit_max = flags & PERMFS_AUDIT_CAPPED ? PERMFS_AUDIT_MAX : 0;
     if (!c->sandbox || !c->mount_point)
         return fail(why, -ENOMEM, "out of memory");
-    if (!(flags & PERMFS_DELTA) != (c->delta_fd < 0))
-        return fail(why, -EPROTO, "malformed configuration: copy-on-write is a flag and an fd");
+    r = take_fds(msg, flags, c);
+    if (r)
+        return fail(why, r, "malformed configuration: its fds are not what its flags say");
     if (w->failed || (flags & ~PERMFS_FLAGS) || c->cache_ms > CACHE_MS_MAX || c->mount_point[0] != '/')
         return fail(why, -EPROTO, "malformed configuration");
     r = settings_decode_rules(w, &c->rules, why);
@@ -111,17 +130,16 @@ static int check_fds(const struct settings *c, char why[WHY_MAX])
 int settings_decode(struct msg *msg, struct settings *ret, char why[WHY_MAX])
 {
     struct wire_in w = wire_in_over(msg->body, msg->len);
-    struct settings c = { .root_fd = -1, .listen_fd = -1, .delta_fd = -1 };
+    struct settings c = { .root_fd = -1, .listen_fd = -1, .delta_fd = -1, .audit_fd = -1, .audit_sock = -1 };
     int r;
 
-    if (msg->type != PERMFS_CONFIG || msg->n_fds < 2 || msg->n_fds > 3)
-        return fail(why, -EPROTO, "expected the configuration with two fds or three");
+    if (msg->type != PERMFS_CONFIG || msg->n_fds < 2)
+        return fail(why, -EPROTO, "expected the configuration with two fds or more");
     c.root_fd = msg_take_fd(msg, 0);
     c.listen_fd = msg_take_fd(msg, 1);
-    c.delta_fd = msg_take_fd(msg, 2);
     r = check_fds(&c, why);
     if (!r)
-        r = decode_body(&w, &c, why);
+        r = decode_body(msg, &w, &c, why);
     if (r)
         settings_release(&c);
     else
@@ -140,5 +158,9 @@ void settings_release(struct settings *settings)
         close(settings->listen_fd);
     if (settings->delta_fd >= 0)
         close(settings->delta_fd);
-    *settings = (struct settings){ .root_fd = -1, .listen_fd = -1, .delta_fd = -1 };
+    if (settings->audit_fd >= 0)
+        close(settings->audit_fd);
+    if (settings->audit_sock >= 0)
+        close(settings->audit_sock);
+    *settings = (struct settings){ .root_fd = -1, .listen_fd = -1, .delta_fd = -1, .audit_fd = -1, .audit_sock = -1 };
 }

@@ -23,7 +23,10 @@ struct settings {
     gid_t owner_gid, shown_gid;
     struct rules *rules;
     int root_fd, listen_fd;
-    int delta_fd; /* the delta's directory, for copy-on-write; -1 = none */
+    int delta_fd;      /* the delta's directory, for copy-on-write; -1 = none */
+    int audit_fd;      /* the audit's file; -1 = none is wanted */
+    int audit_sock;    /* for the host that wants its lines; -1 = none does */
+    int64_t audit_max; /* bytes of its file, 0 = no limit */
 };
 
 /*

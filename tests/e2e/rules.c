@@ -2,6 +2,7 @@
 #include "world.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void rules_world(void)
@@ -104,5 +105,26 @@ Test(rules, errors_are_125_and_change_nothing)
     EXPECT(125, "", "no sandbox 'other'", "rules", "other");
     EXPECT(125, "", "too much", "rules", "box", "x");
     EXPECT(0, "**=read,priority=-1000\n", NULL, "rules", "box");
+    EXPECT(0, "box\n", NULL, "destroy", "box");
+}
+
+/* A relative path is under the caller's directory; denials are warnings on stderr too. */
+Test(rules, W14_audit)
+{
+    char *text;
+
+    cr_assert(tree_put(world.workspace, "f", "text"));
+    EXPECT(2, "", "\"path\":\"f\"", "run", "--preset", "read-only", "--audit-file", "../audit", "-c", "echo x > f");
+    text = tree_read(world.dir, "audit", NULL);
+    cr_assert(text);
+    cr_expect(strstr(text, "\"event\":\"denied\",\"op\":\"open\",\"path\":\"f\""), "%s", text);
+    free(text);
+    EXPECT(125, "", "lies in the codebase", "run", "--audit-file", "audit", "true");
+    cr_expect(!tree_exists(world.workspace, "audit"));
+    EXPECT(0, "box\n", NULL, "create", "--name", "box", "--start", "--audit", "--preset", "read-only");
+    EXPECT(1, "", NULL, "exec", "box", "touch", "new");
+    text = tree_read(world.state, "bwrap/boxes/box/audit.jsonl", NULL);
+    cr_expect(text && strstr(text, "\"op\":\"create\",\"path\":\"new\""), "%s", text);
+    free(text);
     EXPECT(0, "box\n", NULL, "destroy", "box");
 }

@@ -97,7 +97,6 @@ Test(abi, layout_of_1_0)
         AT(rt_limits, cpu_shares, 20),
         AT(rt_limits, pids, 24),
         AT(rt_limits, reserved, 28),
-        SIZE(rt_sandbox_spec, 160),
         AT(rt_sandbox_spec, size, 0),
         AT(rt_sandbox_spec, id, 8),
         AT(rt_sandbox_spec, codebase, 16),
@@ -305,8 +304,9 @@ Test(abi, no_member_is_unlisted)
 Test(abi, layout_of_1_1)
 {
     static const struct row rows[] = {
-        SIZE(rt_sandbox_info, 208),        AT(rt_sandbox_info, flags, 184), AT(rt_sandbox_info, reserved, 188),
-        AT(rt_sandbox_info, n_rules, 192), AT(rt_sandbox_info, rules, 200),
+        SIZE(rt_sandbox_spec, 168),      AT(rt_sandbox_spec, audit_file, 160), SIZE(rt_sandbox_info, 208),
+        AT(rt_sandbox_info, flags, 184), AT(rt_sandbox_info, reserved, 188),   AT(rt_sandbox_info, n_rules, 192),
+        AT(rt_sandbox_info, rules, 200),
     };
 
     rows_check(rows, sizeof rows / sizeof *rows);
