@@ -1,4 +1,4 @@
-/* create, start, stop, destroy: the life of sandboxes that stay. */
+/* create, start, pause, resume, stop, destroy: the life of sandboxes that stay. */
 #include "box.h"
 #include "json.h"
 #include "signals.h"
@@ -90,7 +90,7 @@ int cmd_create(int argc, char **argv)
     return code;
 }
 
-/* ---- start, stop, destroy: one op on each id ------------------------------------------------------------------- */
+/* ---- the others: one op on each id ------------------------------------------------------------------- */
 
 struct ids_args {
     struct open_args open;
@@ -153,6 +153,16 @@ static id_op *pick_start(const rt_ops *ops)
     return ops->start;
 }
 
+static id_op *pick_pause(const rt_ops *ops)
+{
+    return ops->pause;
+}
+
+static id_op *pick_resume(const rt_ops *ops)
+{
+    return ops->resume;
+}
+
 static id_op *pick_stop(const rt_ops *ops)
 {
     return ops->stop;
@@ -166,6 +176,16 @@ static id_op *pick_destroy(const rt_ops *ops)
 int cmd_start(int argc, char **argv)
 {
     return ids_command(argc, argv, "Starts sandboxes that are pending, stopped or in error.", pick_start);
+}
+
+int cmd_pause(int argc, char **argv)
+{
+    return ids_command(argc, argv, "Holds everything in sandboxes still until they are resumed.", pick_pause);
+}
+
+int cmd_resume(int argc, char **argv)
+{
+    return ids_command(argc, argv, "Lets sandboxes that are paused go on where they were.", pick_resume);
 }
 
 int cmd_stop(int argc, char **argv)

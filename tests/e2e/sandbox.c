@@ -416,3 +416,43 @@ Test(sandbox, L4_prune_removes_what_has_ended)
     EXPECT(125, "", "expected a duration", "prune", "--older-than", "soon");
     EXPECT(0, "runs\nnew\n", "", "destroy", "runs", "new");
 }
+
+/* ---- pause, resume, stats -------------------------------------------------------------------------------------- */
+
+Test(sandbox, paused_and_resumed)
+{
+    world_need_capability("bwrap", "pause");
+    EXPECT(0, "held\n", "", "create", "--start", "--name", "held");
+    EXPECT(0, "held\n", "", "pause", "held");
+    EXPECT(125, "", "paused", "exec", "held", "true");
+    EXPECT(125, "", "paused", "pause", "held");
+    EXPECT(0, "held\n", "", "resume", "held");
+    EXPECT(0, "on\n", "", "exec", "held", "echo", "on");
+    EXPECT(125, "", "is running", "resume", "held");
+    EXPECT(0, "held\n", "", "pause", "held");
+    EXPECT(0, "held\n", "", "destroy", "held");
+}
+
+Test(sandbox, stats_as_text_and_as_json)
+{
+    struct command_result result;
+    cJSON *json;
+
+    world_need_capability("bwrap", "stats");
+    EXPECT(0, "busy\n", "", "create", "--start", "--name", "busy");
+    result = STOCKADE("stats", "busy");
+    cr_expect(result.code == 0 && !strncmp(result.out, "ID ", 3) && strstr(result.out, "\nbusy "), "%s", result.out);
+    command_result_release(&result);
+    result = STOCKADE("stats", "--json", "busy");
+    json = json_of(&result);
+    cr_expect(cJSON_GetArraySize(json) == 1);
+    cr_expect_str_eq(json_text(cJSON_GetArrayItem(json, 0), "id"), "busy");
+    cr_expect(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetArrayItem(json, 0), "pids")) >= 1);
+    cr_expect(cJSON_GetNumberValue(cJSON_GetObjectItem(cJSON_GetArrayItem(json, 0), "memory_bytes")) > 0);
+    cJSON_Delete(json);
+    command_result_release(&result);
+    EXPECT(125, NULL, "absent", "stats", "absent");
+    EXPECT(0, "busy\n", "", "stop", "busy");
+    EXPECT(125, NULL, "stopped", "stats", "busy");
+    EXPECT(0, "busy\n", "", "destroy", "busy");
+}
