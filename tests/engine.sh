@@ -2,8 +2,9 @@
 # The Engine that tests run on: the one that STOCKADE_TEST_DOCKER_HOST names, or a private one with its own root, socket
 # and network, nothing of it outside of DIR. Needs root.
 #
-#   engine.sh start DIR     starts it, makes the images, prints its address; its log is DIR/log
-#   engine.sh stop DIR      ends it with all its containers, and removes DIR
+#   engine.sh start DIR [podman]   starts it, or Podman's service in its place, makes the images, prints its address; its
+#                                  log is DIR/log
+#   engine.sh stop DIR             ends it with all its containers, and removes DIR
 #
 # Images, made without a network, all of the name stockade-test:
 #   busybox   busybox, its libraries if it is not the static one, and its links
@@ -13,11 +14,24 @@ set -euo pipefail
 
 action=$1
 dir=$2
+kind=$(cat "$dir/kind" 2>/dev/null || echo "${3:-docker}")
 export DOCKER_HOST=${STOCKADE_TEST_DOCKER_HOST:-unix://$dir/docker.sock}
 images=(stockade-test:busybox stockade-test:empty stockade-test:wilful)
 
 reachable() {
     docker version >/dev/null 2>&1
+}
+
+# Waits for the daemon that has just been started, $1.
+await() {
+    for _ in $(seq 300); do
+        reachable && return
+        kill -0 "$1" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "$kind did not come up:" >&2
+    tail -n 20 "$dir/log" >&2
+    return 1
 }
 
 start_private() {
@@ -26,18 +40,36 @@ start_private() {
     dockerd --data-root "$dir/root" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$DOCKER_HOST" \
         --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
         >"$dir/log" 2>&1 </dev/null &
-    for _ in $(seq 300); do
-        reachable && return
-        kill -0 $! 2>/dev/null || break
-        sleep 0.1
-    done
-    echo "dockerd did not come up:" >&2
-    tail -n 20 "$dir/log" >&2
-    return 1
+    await $!
+}
+
+# Podman's own limits of open files and processes are beyond what some machines allow: root need not have CAP_SYS_RESOURCE.
+# Of a limit in its config the service takes the soft one for the hard one, so both are the same; and it gives up its own
+# right to more than 32768 processes. Nobody but cgroupfs and a file is there to keep its cgroups and events.
+start_podman() {
+    local files processes
+    files=$(ulimit -Hn)
+    processes=$(ulimit -Hu)
+    [ "$processes" != unlimited ] && [ "$processes" -lt 32768 ] || processes=32768
+    cat >"$dir/containers.conf" <<END
+[containers]
+default_ulimits = ["nofile=$files:$files", "nproc=$processes:$processes"]
+netns = "none"
+log_driver = "k8s-file"
+[engine]
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+events_logfile_path = "$dir/events"
+tmp_dir = "$dir/tmp"
+END
+    CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
+        system service --time 0 "$DOCKER_HOST" >"$dir/log" 2>&1 </dev/null &
+    echo $! >"$dir/pid"
+    await $!
 }
 
 make_busybox() {
-    local tree=$dir/busybox applet library
+    local tree=$dir/busybox applet library health=()
     mkdir -p "$tree"/{bin,sbin,usr/bin,usr/sbin,etc,tmp,root,proc,sys,dev,var}
     cp /bin/busybox "$tree/bin/busybox"
     for library in $(ldd /bin/busybox 2>/dev/null | grep -o '/[^ ]*' || true); do
@@ -49,9 +81,10 @@ make_busybox() {
     printf 'root:x:0:0::/root:/bin/sh\n' >"$tree/etc/passwd"
     printf 'root:x:0:\n' >"$tree/etc/group"
     tar -C "$tree" -c . | docker import - stockade-test:busybox >/dev/null
+    [ "$kind" = podman ] || health=(--change 'HEALTHCHECK --interval=1s CMD false') # which it does not take here
     tar -C "$tree" -c . | docker import --change 'ENTRYPOINT ["/bin/false"]' --change 'CMD ["mischief"]' \
         --change 'USER 12345' --change 'VOLUME /data' --change 'VOLUME /tmp' --change 'VOLUME /workspace' \
-        --change 'WORKDIR /nowhere' --change 'ENV EVIL=1' --change 'HEALTHCHECK --interval=1s CMD false' - stockade-test:wilful >/dev/null
+        --change 'WORKDIR /nowhere' --change 'ENV EVIL=1' "${health[@]}" - stockade-test:wilful >/dev/null
     rm -rf "$tree"
 }
 
@@ -62,7 +95,14 @@ make_empty() {
 
 start() {
     mkdir -p "$dir"
-    [ -n "${STOCKADE_TEST_DOCKER_HOST:-}" ] || start_private
+    echo "$kind" >"$dir/kind"
+    if [ -n "${STOCKADE_TEST_DOCKER_HOST:-}" ]; then
+        :
+    elif [ "$kind" = podman ]; then
+        start_podman
+    else
+        start_private
+    fi
     make_busybox
     make_empty
     echo "$DOCKER_HOST"
