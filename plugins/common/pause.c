@@ -8,7 +8,8 @@
 
 #include <fcntl.h>
 
-#define LIST_MAX ((size_t)16 << 20)
+#define LIST_MAX    ((size_t)16 << 20)
+#define LIFT_WAIT_S 5 /* for the backend, before its part is done for it */
 
 bool pause_is_marked(int box_fd)
 {
@@ -55,6 +56,13 @@ static void let_go(struct op *op, const struct record *record, int box_fd)
 
 void pause_lift(struct op *op, const struct record *record, int box_fd)
 {
+    struct op quiet;
+
+    op_init_quiet(&quiet, op->rt);
+    quiet.deadline_ns = now_ns() + LIFT_WAIT_S * NS_PER_S;
+    /* Podman removes nothing that it believes paused; a backend that is away has to be done without. */
+    if (op->rt->backend->resume && record->backend_id[0] && pause_is_marked(box_fd))
+        (void)op->rt->backend->resume(&quiet, record);
     let_go(op, record, box_fd);
     (void)unlinkat(box_fd, PAUSE_MARK, 0);
 }

@@ -19,7 +19,7 @@ bool pause_is_paused(struct runtime *rt, const char *id);
 /* For record_load() and record_lock(): where the backend keeps the freezer, others may have used it behind our back. */
 void pause_refresh(struct op *op, struct record *record);
 
-/* Before a sandbox is ended: whatever stands still can die again. Asks no backend. */
+/* Before a sandbox is ended: whatever stands still can die again, whether or not the backend answers. */
 void pause_lift(struct op *op, const struct record *record, int box_fd);
 
 #endif
