@@ -31,6 +31,9 @@ int cmd_ls(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_stats(int argc, char **argv);
 int cmd_rules(int argc, char **argv);
+int cmd_changes(int argc, char **argv);
+int cmd_commit(int argc, char **argv);
+int cmd_discard(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 
 /* ---- report.c: one line on stderr each, "stockade: SUBCOMMAND: message" ---- */

@@ -342,9 +342,11 @@ static int32_t commit_selected(struct commit *c)
     status = apply_all(c);
     if (!status) /* otherwise the next commit finds what was applied */
         status = log_all(c);
-    delta_journal_end(c->delta);
-    if (status)
+    if (status) {
+        (void)delta_journal_undo(c->delta); /* or the next to open it does */
         return status;
+    }
+    delta_journal_end(c->delta);
     for (size_t i = 0; i < c->all->n; i++)
         has_late |= c->outcomes[i] == LATE_CONFLICT;
     filter(c, has_late && c->policy != RT_CONFLICT_THEIRS ? came_late : was_applied);

@@ -61,6 +61,30 @@ static void temp_remove(struct delta *delta, const struct delta_journal *journal
         (void)unlinkat(dir, temp, AT_REMOVEDIR);
 }
 
+/* The directory at a path in a layer, if there is one. */
+static bool dir_stat(int root_fd, const char *path, struct stat *ret)
+{
+    const char *name;
+    cleanup_fd int dir = delta_open_parent(root_fd, path, &name);
+
+    return dir >= 0 && *name && delta_stat(dir, name, ret) == 0 && S_ISDIR(ret->st_mode);
+}
+
+/*
+ * A directory that the commit has made may lack its mode and attributes, which come last. Noted as it is, it is no
+ * conflict, and the next commit gives it these.
+ */
+static int dir_note(struct delta *delta, const char *path)
+{
+    struct delta_record record = { .kind = DELTA_TOUCHED, .path = path };
+    struct stat upper, lower;
+
+    if (delta->upper_fd < 0 || !dir_stat(delta->upper_fd, path, &upper) || !dir_stat(delta->lower_fd, path, &lower))
+        return 0;
+    record.lower = delta_stamp_of(&lower);
+    return delta_note_add(delta, &record);
+}
+
 int delta_journal_undo(struct delta *delta)
 {
     cleanup_free char *text = NULL;
@@ -72,9 +96,12 @@ int delta_journal_undo(struct delta *delta)
         return r == -ENOENT ? 0 : r;
     if (len >= sizeof journal.token && text[DELTA_TOKEN_LEN] == '\0') {
         memcpy(journal.token, text, sizeof journal.token);
-        for (size_t at = sizeof journal.token; at < len; at += strlen(text + at) + 1)
+        for (size_t at = sizeof journal.token; !r && at < len; at += strlen(text + at) + 1) {
             temp_remove(delta, &journal, i++, text + at);
+            r = dir_note(delta, text + at);
+        }
     }
-    delta_journal_end(delta);
-    return 0;
+    if (!r)
+        delta_journal_end(delta);
+    return r;
 }

@@ -20,7 +20,7 @@ int delta_journal_begin(struct delta *delta, const char *const *paths, size_t n,
 /* The temporary name for the i-th path's entry, in the same directory. */
 void delta_journal_temp(const struct delta_journal *journal, size_t i, char ret[DELTA_TEMP_MAX]);
 void delta_journal_end(struct delta *delta);
-/* Removes what a journal that is there names, and it. Returns 0 or -errno. */
+/* Ends a commit that a journal tells of: removes its copies, and the journal. Returns 0 or -errno. */
 int delta_journal_undo(struct delta *delta);
 
 #endif

@@ -13,10 +13,9 @@ TestSuite(command, .init = world_make, .fini = world_remove, .timeout = 60);
 
 Test(command, help_and_version)
 {
-    static const char *const subcommands[] = {
-        "run",     "shell", "create",  "start",    "exec",   "session", "stop",
-        "destroy", "ls",    "inspect", "runtimes", "doctor", "config",  "rules"
-    };
+    static const char *const subcommands[] = { "run",    "shell",   "create",  "start",   "exec",     "session",
+                                               "stop",   "destroy", "ls",      "inspect", "runtimes", "doctor",
+                                               "config", "rules",   "changes", "commit",  "discard" };
     struct command_result all = STOCKADE("--help");
 
     cr_expect_eq(all.code, 0);
