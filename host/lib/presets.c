@@ -1,6 +1,6 @@
 /*
- * Named sets of workspace rules. A preset is a base rule, what is raised above it, and above both what is hidden; the
- * priorities keep these three apart, so that no pattern's specificity can bring a secret back.
+ * Named sets of workspace rules. A preset is a base rule, what is raised above it, what is guarded above both, and
+ * above all what is hidden; the priorities keep these apart, so that no pattern's specificity can bring a secret back.
  */
 #include "rules.h"
 
@@ -12,9 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PRIORITY_BASE   STOCKADE_PRESET_PRIORITY_MIN
-#define PRIORITY_RAISED (-950)
-#define PRIORITY_HIDDEN STOCKADE_PRESET_PRIORITY_MAX
+#define PRIORITY_BASE    STOCKADE_PRESET_PRIORITY_MIN
+#define PRIORITY_RAISED  (-950)
+#define PRIORITY_GUARDED (-910)
+#define PRIORITY_HIDDEN  STOCKADE_PRESET_PRIORITY_MAX
 
 struct preset_rule {
     const char *pattern;
@@ -26,23 +27,76 @@ struct preset_rule {
 struct preset {
     const char *name;
     int32_t base; /* permission of everything */
-    bool hides_secrets;
+    bool is_guarded, hides_secrets;
     bool hides_git;
     struct preset_rule raised[PRESET_RULES_MAX]; /* ended by a NULL pattern */
 };
 
 static const struct preset presets[] = {
-    { "agent-safe", RT_PERM_READ, true, true, { { "/output/**", RT_PERM_WRITE }, { "/tmp/**", RT_PERM_WRITE } } },
-    { "read-only", RT_PERM_READ, false, false, { { NULL, 0 } } },
-    { "full-access", RT_PERM_WRITE, false, false, { { NULL, 0 } } },
-    /* What git runs or obeys is not the sandbox's to write: a hook would run outside. */
-    { "development",
-      RT_PERM_WRITE,
-      true,
-      false,
-      { { "**/.git/hooks/**", RT_PERM_READ }, { "**/.git/config", RT_PERM_READ } } },
-    { "view-only", RT_PERM_VIEW, false, false, { { NULL, 0 } } },
+    { "agent-safe", RT_PERM_READ, true, true, true, { { "/output/**", RT_PERM_WRITE }, { "/tmp/**", RT_PERM_WRITE } } },
+    { "read-only", RT_PERM_READ, false, false, false, { { NULL, 0 } } },
+    { "full-access", RT_PERM_WRITE, false, false, false, { { NULL, 0 } } },
+    { "development", RT_PERM_WRITE, true, true, false, { { NULL, 0 } } },
+    { "view-only", RT_PERM_VIEW, false, false, false, { { NULL, 0 } } },
 };
+
+/*
+ * What the host may later execute, or what tells its tools what to execute, as soon as somebody works in the codebase
+ * there: to be read, and neither written nor made. Names as those of secrets below; docs/config.md lists them too.
+ */
+static const char *const guarded[] = {
+    ".git/hooks",
+    ".git/config",
+    ".git/config.worktree",
+    ".git/commondir",
+    ".git/worktrees",
+    ".git/modules/**/hooks",
+    ".git/modules/**/config",
+    ".gitconfig",
+    ".husky",
+    ".pre-commit-config.yaml",
+    ".vscode",
+    ".idea",
+    ".devcontainer",
+    ".envrc",
+    ".direnv",
+    ".mise.toml",
+    ".bashrc",
+    ".bash_profile",
+    ".bash_login",
+    ".bash_logout",
+    ".bash_aliases",
+    ".profile",
+    ".zshrc",
+    ".zshenv",
+    ".zprofile",
+    ".zlogin",
+    ".zlogout",
+    ".kshrc",
+    ".cshrc",
+    ".tcshrc",
+    ".login",
+    ".config/fish",
+    ".cargo/config",
+    ".cargo/config.toml",
+    ".npmrc",
+    ".pnpmfile.cjs",
+    ".yarnrc",
+    ".yarnrc.yml",
+    ".yarn/plugins",
+    ".yarn/releases",
+    ".vimrc",
+    ".exrc",
+    ".nvimrc",
+    ".nvim.lua",
+    ".emacs",
+    ".dir-locals.el",
+    ".gdbinit",
+    ".lldbinit",
+};
+
+/* A file or link of this name sends git to another directory, whose hooks and config it then obeys. */
+#define GIT_FILE "**/.[gG][iI][tT]"
 
 /*
  * Names that hold secrets, at every depth, in any mix of upper and lower case, with all below them if they are
@@ -92,21 +146,31 @@ static char *name_pattern(const char *name)
     return pattern;
 }
 
-static int32_t name_hide(stockade_rules *rules, const char *name, rt_error *err)
+static int32_t names_add(stockade_rules *rules, const char *const *names, size_t n, int32_t permission,
+                         int32_t priority, rt_error *err)
 {
-    return host_rules_take(rules, name_pattern(name), RT_RULE_GLOB, RT_PERM_NONE, PRIORITY_HIDDEN, err);
+    int32_t status = RT_OK;
+
+    for (size_t i = 0; !status && i < n; i++)
+        status = host_rules_take(rules, name_pattern(names[i]), RT_RULE_GLOB, permission, priority, err);
+    return status;
 }
 
 static int32_t preset_add(stockade_rules *rules, const struct preset *preset, rt_error *err)
 {
+    static const char *const git[] = { ".git" };
     int32_t status = stockade_rules_add(rules, "**", RT_RULE_GLOB, preset->base, PRIORITY_BASE, err);
 
     for (const struct preset_rule *rule = preset->raised; !status && rule->pattern; rule++)
         status = stockade_rules_add(rules, rule->pattern, RT_RULE_GLOB, rule->permission, PRIORITY_RAISED, err);
-    for (size_t i = 0; !status && preset->hides_secrets && i < sizeof secrets / sizeof *secrets; i++)
-        status = name_hide(rules, secrets[i], err);
+    if (!status && preset->is_guarded)
+        status = stockade_rules_add(rules, GIT_FILE, RT_RULE_FILE, RT_PERM_READ, PRIORITY_GUARDED, err);
+    if (!status && preset->is_guarded)
+        status = names_add(rules, guarded, sizeof guarded / sizeof *guarded, RT_PERM_READ, PRIORITY_GUARDED, err);
+    if (!status && preset->hides_secrets)
+        status = names_add(rules, secrets, sizeof secrets / sizeof *secrets, RT_PERM_NONE, PRIORITY_HIDDEN, err);
     if (!status && preset->hides_git)
-        status = name_hide(rules, ".git", err);
+        status = names_add(rules, git, 1, RT_PERM_NONE, PRIORITY_HIDDEN, err);
     return status;
 }
 

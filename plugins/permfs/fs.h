@@ -102,7 +102,7 @@ int fs_open_node(struct fs *fs, struct node *node, int flags, int *ret_fd);
 
 void handle_drop(struct fs *fs, struct handle *handle);
 
-/* Whether moving a directory from one state to the other would raise nothing below it: 0, -EXDEV, or -errno (W6). */
+/* Whether a directory may be moved from one state to the other, see raise.c: 0, -EXDEV, or -errno (W6). */
 int raise_check(struct rules *rules, int dir, const char *name, const struct rule_state *from,
                 const struct rule_state *to);
 

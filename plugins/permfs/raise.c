@@ -1,4 +1,7 @@
-/* Whether a directory's move would raise the permission of anything below it (contract W6). */
+/*
+ * Whether a directory's move would raise the permission of anything below it, or bring something that the sandbox may
+ * have written to where it may not write: that would be a way around the rules that guard a name (contract W6).
+ */
 #include "below.h"
 #include "fs.h"
 
@@ -23,10 +26,17 @@ struct walk {
     size_t seen;
 };
 
-/* A subtree needs no walk if both say the same of it, or if the new place shows nothing of it. */
+/* A subtree needs no walk if both say the same of it, or if the new place shows nothing and the old one wrote nothing.
+ */
 static bool is_settled(const struct rule_state *from, const struct rule_state *to)
 {
-    return from == to || !rule_state_may_below(to, PERM_VIEW);
+    return from == to || (!rule_state_may_below(to, PERM_VIEW) && !rule_state_may_below(from, PERM_WRITE));
+}
+
+/* The new place may not give more; and what could be written must be so there too. */
+static bool may_move(enum perm from, enum perm to)
+{
+    return to <= from && (from < PERM_WRITE || to == PERM_WRITE);
 }
 
 static int enter(struct walk *w, int dir, const char *name, const struct rule_state *from, const struct rule_state *to)
@@ -70,7 +80,7 @@ static int visit(struct walk *w, const struct level *level, const struct dirent 
     to = rules_child(w->rules, level->to, d->d_name, len, is_dir);
     if (!from || !to)
         return -ENOMEM;
-    if (rule_state_perm(to) > rule_state_perm(from))
+    if (!may_move(rule_state_perm(from), rule_state_perm(to)))
         return -EXDEV;
     return is_dir && !is_settled(from, to) ? enter(w, dirfd(level->dir), d->d_name, from, to) : 0;
 }

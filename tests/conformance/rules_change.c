@@ -42,12 +42,31 @@ CONFORMANCE_TEST(rules_change, W6_renaming_a_directory_that_raises_nothing)
     HOST_MUST(tree_put(fx.codebase, "d/open", "open") && tree_put(fx.codebase, "low/x", "x"));
     probe_install();
     BOX_UP("box", WRITE_ALL, GLOB("**/secret", RT_PERM_NONE), DIRECTORY("low", RT_PERM_READ),
-           FILE_RULE("shut/open", RT_PERM_READ), PROBE_RULE);
+           FILE_RULE("d2/open", RT_PERM_READ), FILE_RULE("d/open", RT_PERM_READ), FILE_RULE("shut/open", RT_PERM_VIEW),
+           PROBE_RULE);
     EXPECT_OPS("box", { "rename:d:d2", "ok" }, { "stat:d2/secret", "ENOENT" }, { "read:d2/open", "ok" },
                { "stat:d2/sub/secret", "ENOENT" }, { "stat:d", "ENOENT" }, { "rename:d2:shut", "ok" },
-               { "write:shut/open", "EACCES" }, { "read:shut/open", "ok" }, { "stat:shut/secret", "ENOENT" });
+               { "read:shut/open", "EACCES" }, { "stat:shut/open", "ok" }, { "stat:shut/secret", "ENOENT" });
     cr_expect(tree_is(fx.codebase, "shut/secret", "S3CRET") && tree_is(fx.codebase, "shut/sub/secret", "S3CRET"));
     EXPECT_OPS("box", { "rename:shut:d3", "EXDEV" }, { "rename:low:low2", "EACCES" });
+}
+
+/* What the sandbox has written cannot be brought by a directory to where it may not write, seen or not. */
+CONFORMANCE_TEST(rules_change, W6_renaming_a_directory_plants_nothing)
+{
+    probe_install();
+    BOX_UP("box", WRITE_ALL, GLOB("**/.git/hooks/**", RT_PERM_READ), GLOB("**/.yarn/plugins/**", RT_PERM_READ),
+           GLOB("dark/in/**", RT_PERM_NONE), PROBE_RULE);
+    EXPECT_RUN(sh("box", "mkdir -p x/hooks y/deep/.yarn z/a/in e/hooks q; echo evil > x/hooks/post-checkout; "
+                         "mkdir -p y/deep/.yam/plugins; : > z/a/in/f; mkdir -p ok/objects; : > ok/objects/o"),
+               0, "");
+    EXPECT_OPS("box", { "rename:x:.git", "EXDEV" }, { "noreplace:x:.git", "EXDEV" }, { "exchange:x:q", "ok" },
+               { "rename:q:sub", "ok" }, { "rename:sub:.git", "EXDEV" }, { "rename:e:.git", "EXDEV" },
+               { "rename:y/deep/.yam:y/deep/.yarn", "EXDEV" }, { "rename:z/a:dark", "EXDEV" },
+               { "rename:ok:.git", "ok" }, { "create:.git/objects/p", "ok" }, { "mkdir:.git/hooks", "EACCES" },
+               { "rename:sub/hooks:.git/hooks", "EACCES" }, { "exchange:sub:.git", "EXDEV" });
+    cr_expect(!tree_exists(fx.codebase, ".git/hooks") && tree_exists(fx.codebase, "sub/hooks/post-checkout"));
+    cr_expect(!tree_exists(fx.codebase, "y/deep/.yarn/plugins") && !tree_exists(fx.codebase, "dark/in/f"));
 }
 
 CONFORMANCE_TEST(rules_change, W6_hard_links)
