@@ -35,4 +35,5 @@ check "tsan, many threads on one runtime" tests/threads.sh 10
 
 engine_stop
 check "nothing is left running or mounted" tests/nothing_left.sh "$work"
+tests/table.sh "$work/tap" || failed=$((failed + 1))
 totals

@@ -44,23 +44,24 @@ suites_unit() {
     local unit
     staged
     for unit in "$tests"/unit/*; do
-        run "${1:-}unit: $(basename "$unit")" "$unit" --jobs "$jobs"
+        run "${1:-}unit: $(basename "$unit")" "$unit" --jobs "$jobs" --tap="$work/tap/common-$(basename "$unit").tap"
     done
 }
 
 suites_bwrap() {
     part '!(*_full)/*'
-    run "permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
+    run "permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}" --tap="$work/tap/common-permfs.tap"
     contract "conformance: bwrap as root" bwrap-root "${as_root[@]}" "$tests/conformance" --plugin "$bwrap"
     part "$owners"
     contract "conformance: bwrap as root, for another user" bwrap-owner "${as_root[@]}" "$tests/conformance" \
         --plugin "$bwrap" --owner "$(id -u stockade-test)"
-    run "command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
+    part '!(*_full)/*'
+    run "command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs" "${filters[@]}" --tap="$work/tap/common-command.tap"
 }
 
 suites_docker() {
     on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
-    part '!(*_full)/*'
+    part '!(*_full|load|badinput|rules_hostile)/*' "conformance on docker: load, bad input, hostile rules"
     contract "conformance: docker as root" docker-agent "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
     part '@(workspace|sharing|isolation|exec)/*'
     contract "conformance: docker as root, for another user" docker-owner "${as_root[@]}" "$tests/conformance" \
@@ -74,7 +75,7 @@ suites_user() {
     part '!(*_full)/*'
     run "permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
     contract "conformance: bwrap as an ordinary user" bwrap-user "${as_user[@]}" "$tests/conformance" --plugin "$bwrap"
-    run "command as an ordinary user" "${as_user[@]}" "$tests/e2e" --jobs "$jobs"
+    run "command as an ordinary user" "${as_user[@]}" "$tests/e2e" --jobs "$jobs" "${filters[@]}"
 }
 
 # The same code with ASan and UBSan: not again what only differs in who runs it and whose the codebase is.
@@ -91,6 +92,7 @@ suites_sanitized() {
     part '@(lifecycle|abi)/*' # what is docker's alone
     run "asan, conformance: docker's lifecycle as root" "${as_root[@]}" "$tests/conformance" "${on_docker[@]}" \
         --jobs "$jobs" "${filters[@]}"
-    run "asan, command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs"
+    part '!(*_full)/*'
+    run "asan, command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs" "${filters[@]}"
 }
 
