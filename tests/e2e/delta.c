@@ -84,6 +84,33 @@ Test(delta, a_diff_follows_no_symlink)
     EXPECT(0, "box\n", NULL, "destroy", "box");
 }
 
+/* examples/review.c, beside the command. */
+static int review(const char *command)
+{
+    char path[512];
+    pid_t pid;
+    int status;
+
+    snprintf(path, sizeof path, "%.*s/examples/review", (int)(strrchr(world.stockade, '/') - world.stockade),
+             world.stockade);
+    pid = fork();
+    if (!pid) {
+        if (freopen("/dev/null", "w", stdout))
+            (void)execle(path, path, world.workspace, command, NULL, world.env);
+        _exit(99);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+Test(delta, a_host_reviews_before_it_commits)
+{
+    cr_assert(tree_put(world.workspace, "file", "old"));
+    cr_expect_eq(review("echo new >file; rm -f none"), 0);
+    cr_expect(tree_is(world.workspace, "file", "new\n"));
+    cr_expect_eq(review("rm file; echo x >other"), 2);
+    cr_expect(tree_is(world.workspace, "file", "new\n") && !tree_exists(world.workspace, "other"));
+}
+
 /* ---- killed at any moment -------------------------------------------------------------------------------------- */
 
 /* System calls that change a filesystem, or what the log says of it. */
