@@ -174,10 +174,15 @@ $(BUILD)/tests/fs: $(call obj,tests/fs/*.c) $(WIRE_OBJ) $(SUPPORT_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion
 
-$(BUILD)/tests/e2e: $(call obj,tests/e2e/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a
+$(BUILD)/tests/e2e: $(call obj,tests/e2e/*.c) $(SUPPORT_OBJ) $(BUILD)/libstockade.a | $(BUILD)/tests/review
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcriterion -lcjson -ldl
+
+# Run by the command's tests.
+$(BUILD)/tests/review: $(BUILD)/examples/review
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
 
 $(BUILD)/tests/stress: $(call obj,tests/stress/*.c) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
