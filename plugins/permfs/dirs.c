@@ -77,7 +77,7 @@ void dirs_drop_all(struct node_table *t)
     pthread_mutex_lock(&t->lock);
     evict(t, SIZE_MAX);
     TAILQ_FOREACH(dir, &t->fd_lru, fd_lru)
-        dir->fd_checked_ns = INT64_MIN / 2;
+    dir->fd_checked_ns = INT64_MIN / 2;
     pthread_mutex_unlock(&t->lock);
 }
 
