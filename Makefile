@@ -205,6 +205,7 @@ $(BUILD)/tests/plugins/%.so: $(BUILD)/obj/tests/plugins/%.o
 
 demo: all
 	@BUILD=$(BUILD) examples/demo.sh
+	@BUILD=$(BUILD) examples/both.sh
 
 check: deps
 	@tests/check.sh
