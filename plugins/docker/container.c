@@ -78,6 +78,12 @@ static bool is_missing_image(const struct op *op, long http)
            (strcasestr(op->err->message, "no such image") || strcasestr(op->err->message, "image not known"));
 }
 
+/* Podman calls it an error of its own. */
+static bool is_name_taken(const struct op *op, long http)
+{
+    return http == 409 || (http == 500 && strstr(op->err->message, "already in use"));
+}
+
 static int32_t create_once(struct op *op, const cJSON *body, const char *name, long *ret_http, char ret_id[80])
 {
     cleanup_free char *path = NULL;
@@ -119,7 +125,8 @@ static int32_t container_create(struct op *op, const cJSON *body, const struct s
         if (is_missing_image(op, http) && !pulled) {
             pulled = true;
             status = image_pull(op, spec->image);
-        } else if (http == 409 && !removed) { /* the name is this sandbox's alone: an earlier process's leavings */
+        } else if (is_name_taken(op, http) &&
+                   !removed) { /* the name is this sandbox's alone: an earlier process's leavings */
             removed = true;
             status = container_remove(op, name);
         }
