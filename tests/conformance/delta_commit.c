@@ -74,8 +74,8 @@ CONFORMANCE_TEST(delta_commit, D2_every_kind_of_change_is_listed)
     delta_up("box");
     expect_changes("box", "");
     EXPECT_RUN(sh("box", "echo newer >mod; rm gone; rm -r dir; echo f >dir; rm file; mkdir file; chmod 700 mode; "
-                         "mkdir -p new/sub; echo n >new/sub/f; ln -s t link; cp -p same x; cat x >same; "
-                         "touch -r x same; rm x; echo no >passing; rm passing"),
+                         "mkdir -p new/sub; echo n >new/sub/f; ln -s t link; : >>same; "
+                         "echo no >passing; rm passing"),
                0, "");
     expect_changes("box", "T dir\nD dir/in\nT file\nD gone\nA link\nM mod\nm mode\nA new\nA new/sub\nA new/sub/f\n");
     ASSERT_STATUS(RT_OK, fx.ops->changes_list(fx.rt, "box", CALL, &changes));
