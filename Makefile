@@ -42,6 +42,7 @@ PERMFS_OBJ := $(filter-out %/main.o,$(call obj,plugins/permfs/*.c))
 HOST_OBJ := $(call obj,host/lib/*.c)
 CLI_OBJ := $(call obj,host/cli/*.c)
 MEASURE_OBJ := $(call obj,host/measure/*.c)
+COMPARE_OBJ := $(call obj,host/compare/*.c) $(MEASURE_OBJ)
 BACKENDS := bwrap docker
 PLUGINS := $(BACKENDS:%=$(LIB)/%.so)
 
@@ -109,6 +110,8 @@ $(LIBEXEC)/agent: $(AGENT_SRC) $(wildcard plugins/agent/*.h plugins/common/*.h)
 	$(Q)$(MUSL_CC) -static -Os -g0 -std=gnu11 $(WARN) -D_GNU_SOURCE -Iplugins/common \
 		-ffunction-sections -fdata-sections -Wl,--gc-sections -s $(AGENT_SRC) -o $@
 
+$(BUILD)/obj/host/compare/assets.o: vendor/charts/charts.min.js host/compare/report.css
+
 $(BUILD)/libstockade.so: $(HOST_OBJ)
 	$(call say,LD,$@)
 	$(Q)$(CC) -shared $(NO_UNDEFINED) -Wl,-soname,libstockade.so.0 $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
@@ -118,9 +121,9 @@ $(BUILD)/libstockade.a: $(HOST_OBJ)
 	$(call say,AR,$@)
 	$(Q)$(AR) rcs $@ $^
 
-$(BUILD)/stockade: $(CLI_OBJ) $(BUILD)/libstockade.a
+$(BUILD)/stockade: $(CLI_OBJ) $(COMPARE_OBJ) $(BUILD)/libstockade.a
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -lm -ldl
 
 $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
@@ -139,7 +142,7 @@ $(BUILD)/obj/permfs.a: $(PERMFS_OBJ)
 $(BUILD)/obj/support.a: $(SUPPORT_OBJ)
 $(BUILD)/obj/docker.a: $(call obj,plugins/docker/*.c)
 # Whatever the command is made of, for tests of its parts.
-$(BUILD)/obj/cli.a: $(filter-out %/main.o,$(CLI_OBJ)) $(MEASURE_OBJ)
+$(BUILD)/obj/cli.a: $(filter-out %/main.o,$(CLI_OBJ)) $(COMPARE_OBJ)
 $(BUILD)/obj/%.a:
 	$(call say,AR,$@)
 	@rm -f $@
@@ -252,6 +255,9 @@ install: programs
 	install -m 0644 $(BUILD)/libstockade.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 0755 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/stockade/
 	install -m 0755 $(LIBEXEC)/permfs $(LIBEXEC)/agent $(DESTDIR)$(PREFIX)/libexec/stockade/
+	# The contract's tests, where `make tests` has built them: `stockade conformance` runs these.
+	if [ -x $(BUILD)/tests/conformance ] && [ -x $(BUILD)/tests/probe ]; then \
+		install -m 0755 $(BUILD)/tests/conformance $(BUILD)/tests/probe $(DESTDIR)$(PREFIX)/libexec/stockade/; fi
 	install -d $(DESTDIR)$(PREFIX)/share/doc/stockade
 	install -m 0644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/stockade/
 	install -m 0644 runtime_api.h host/stockade.h $(DESTDIR)$(PREFIX)/include/

@@ -10,6 +10,7 @@
 enum {
     EXIT_OK = 0,
     EXIT_UNUSABLE = 1,  /* doctor: no runtime works here */
+    EXIT_DIFFERS = 1,   /* compare: not all of it could be measured, or runtimes behave differently */
     EXIT_TIMEOUT = 124, /* as timeout(1) */
     EXIT_OURS = 125     /* Stockade failed, not the command */
 };
@@ -34,6 +35,8 @@ int cmd_rules(int argc, char **argv);
 int cmd_changes(int argc, char **argv);
 int cmd_commit(int argc, char **argv);
 int cmd_discard(int argc, char **argv);
+int cmd_compare(int argc, char **argv);
+int cmd_conformance(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 
 /* ---- report.c: one line on stderr each, "stockade: SUBCOMMAND: message" ---- */

@@ -1,34 +1,11 @@
 /* runtimes: what lies along the search path. */
 #include "args.h"
+#include "capabilities.h"
 #include "json.h"
 #include "table.h"
 
 #include <stdio.h>
 #include <string.h>
-
-static const struct {
-    uint64_t bit;
-    const char *name;
-} capabilities[] = {
-    { RT_CAP_STREAM, "stream" },
-    { RT_CAP_SESSION, "session" },
-    { RT_CAP_PROCESS, "process" },
-    { RT_CAP_TTY, "tty" },
-    { RT_CAP_RULES_UPDATE, "rules_update" },
-    { RT_CAP_DELTA, "delta" },
-    { RT_CAP_PAUSE, "pause" },
-    { RT_CAP_STATS, "stats" },
-    { RT_CAP_IMAGE, "image" },
-    { RT_CAP_NETWORK_HOST, "network_host" },
-    { RT_CAP_NETWORK_BRIDGE, "network_bridge" },
-    { RT_CAP_LIMIT_MEMORY, "limit_memory" },
-    { RT_CAP_LIMIT_CPU, "limit_cpu" },
-    { RT_CAP_LIMIT_PIDS, "limit_pids" },
-    { RT_CAP_EXEC_USER, "exec_user" },
-    { RT_CAP_ROOTLESS, "rootless" },
-    { RT_CAP_AUDIT, "audit" },
-    { RT_CAP_TTL, "ttl" },
-};
 
 struct runtimes_args {
     struct open_args open;
@@ -38,12 +15,13 @@ struct runtimes_args {
 static bool plugin_add_json(cJSON *item, const rt_plugin *info)
 {
     char abi[24];
+    size_t i = 0;
     cJSON *list;
 
     snprintf(abi, sizeof abi, "%u.%u", info->abi_major, info->abi_minor);
     list = cJSON_AddArrayToObject(item, "capabilities");
-    for (size_t i = 0; list && i < sizeof capabilities / sizeof *capabilities; i++)
-        if ((info->capabilities & capabilities[i].bit) && !json_append_text(list, capabilities[i].name))
+    for (const struct capability *can = capability_at(i); list && can; can = capability_at(++i))
+        if ((info->capabilities & can->bit) && !json_append_text(list, can->name))
             list = NULL;
     return list && json_add_text(item, "version", info->version) && json_add_text(item, "abi", abi) &&
            json_add_text(item, "summary", info->summary);
@@ -81,11 +59,12 @@ static int found_print_json(const stockade_found_list *list)
 static void capabilities_print(uint64_t bits)
 {
     const char *before = "    can: ";
+    size_t i = 0;
 
-    for (size_t i = 0; i < sizeof capabilities / sizeof *capabilities; i++) {
-        if (!(bits & capabilities[i].bit))
+    for (const struct capability *can = capability_at(i); can; can = capability_at(++i)) {
+        if (!(bits & can->bit))
             continue;
-        printf("%s%s", before, capabilities[i].name);
+        printf("%s%s", before, can->name);
         before = ", ";
     }
     if (bits)

@@ -31,6 +31,8 @@ static const struct subcommand subcommands[] = {
     { "discard", "Forget a sandbox's changes", cmd_discard },
     { "runtimes", "List the runtime plugins that are found", cmd_runtimes },
     { "doctor", "Say whether each runtime works here, and if not, what to do", cmd_doctor },
+    { "compare", "Measure runtimes side by side, or compare what they do", cmd_compare },
+    { "conformance", "Run the contract against a plugin", cmd_conformance },
     { "config", "Show or check the config", cmd_config },
     { 0 },
 };

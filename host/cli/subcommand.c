@@ -7,7 +7,7 @@
 void subcommands_print(FILE *stream, const struct subcommand *table)
 {
     for (; table->name; table++)
-        fprintf(stream, "  %-10s %s\n", table->name, table->summary);
+        fprintf(stream, "  %-11s %s\n", table->name, table->summary);
 }
 
 int subcommand_run(const char *parent, const struct subcommand *table, int argc, char **argv)

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define TABLE_COLUMNS_MAX 6
+#define TABLE_COLUMNS_MAX 18
 
 struct table {
     size_t columns;

@@ -1,0 +1,127 @@
+/* `stockade compare` and `stockade conformance`, with a runtime that needs no processes, and with bwrap. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void compare_world(void)
+{
+    char pair[400];
+    char *build;
+
+    world_make();
+    build = strdup(world.stockade);
+    cr_assert(build != NULL);
+    *strrchr(build, '/') = '\0';
+    snprintf(pair, sizeof pair, "STOCKADE_PLUGIN_PATH=%s/tests/plugins", build);
+    world_env(pair);
+    free(build);
+}
+
+TestSuite(compare, .init = compare_world, .fini = world_remove, .timeout = 300);
+
+Test(compare, a_plugin_by_its_name_alone)
+{
+    struct command_result result;
+    cJSON *document, *figure;
+    int measured = 0;
+
+    cr_assert(tree_put(world.dir, "w.sh", "true"));
+    result = STOCKADE("compare", "--runtimes", "mock", "--runs", "3", "--only", "life,workload", "--workload",
+                      "../w.sh", "--json", "-");
+    cr_expect(result.code == 0, "%d: %s", result.code, result.err);
+    document = json_of(&result);
+    cr_expect_str_eq(json_text(cJSON_GetArrayItem(cJSON_GetObjectItem(document, "subjects"), 1), "name"), "mock");
+    cJSON_ArrayForEach (figure, cJSON_GetObjectItem(document, "figures")) {
+        const cJSON *first = cJSON_GetArrayItem(cJSON_GetObjectItem(figure, "results"), 0);
+
+        if (!strcmp(json_text(figure, "id"), "create") || !strcmp(json_text(figure, "id"), "workload.w.sh"))
+            measured += cJSON_GetArraySize(cJSON_GetObjectItem(first, "samples")) == 3;
+    }
+    cr_expect(measured == 2, "%d of 2 figures have three values", measured);
+    cJSON_Delete(document);
+    command_result_release(&result);
+}
+
+Test(compare, one_that_cannot_run_is_named_and_the_others_go_on)
+{
+    struct command_result result =
+        STOCKADE("compare", "--runtimes", "mock,fails_in_open", "--runs", "3", "--only", "life", "--html", "page.html");
+
+    cr_expect(result.code == 1, "%d: %s", result.code, result.err);
+    cr_expect(strstr(result.out, "fails_in_open cannot be measured: "), "%s", result.out);
+    cr_expect(strstr(result.out, "\ncreate "), "%s", result.out);
+    cr_expect(tree_exists(world.workspace, "page.html"));
+    command_result_release(&result);
+}
+
+Test(compare, nothing_to_compare)
+{
+    EXPECT(125, "", "cannot be used", "compare", "--runtimes", "fails_in_open");
+    EXPECT(125, "", "twice", "compare", "--runtimes", "mock,mock");
+    EXPECT(125, "", "expected a number from 3", "compare", "--runs", "0");
+    EXPECT(125, "", "--check takes either", "compare", "--check");
+    EXPECT(125, "", "go with --check only", "compare", "--runtimes", "mock", "true");
+    EXPECT(125, "", "nowhere.sh: No such file", "compare", "--runtimes", "mock", "--workload", "nowhere.sh");
+}
+
+Test(compare, check_shows_what_differs)
+{
+    struct command_result result;
+
+    world_need_bwrap();
+    EXPECT(0,
+           "bwrap: ok, exit code 0, signal 0, 3 bytes on stdout, 0 on stderr\n"
+           "mock: ok, exit code 0, signal 0, 3 bytes on stdout, 0 on stderr\nbwrap and mock: the same\n",
+           NULL, "compare", "--runtimes", "bwrap,mock", "--check", "echo", "hi");
+    result = STOCKADE("compare", "--runtimes", "bwrap,mock", "--check", "-c", "echo hi > made; printf 'a\\033b'");
+    cr_expect(result.code == 1, "%d: %s", result.code, result.err);
+    cr_expect(strstr(result.out, "-made -0644\n"), "the file is missing there: %s", result.out);
+    cr_expect(strstr(result.out, "-a?b\n"), "what steers a terminal is not passed on: %s", result.out);
+    cr_expect(!strchr(result.out, 033));
+    command_result_release(&result);
+}
+
+Test(compare, check_takes_a_workspace_and_leaves_it_alone)
+{
+    cr_assert(tree_put(world.workspace, "a", "text"));
+    world_need_bwrap();
+    EXPECT(0, "bwrap: ok, exit code 0, signal 0, 4 bytes on stdout, 0 on stderr\n", NULL, "compare", "--runtimes",
+           "bwrap", "--workspace", ".", "--check", "-c", "cat a; rm a");
+    cr_expect(tree_exists(world.workspace, "a"));
+}
+
+/* ---- conformance ---- */
+
+TestSuite(conformance_command, .init = compare_world, .fini = world_remove, .timeout = 300);
+
+static void expect_file(const char *name, const char *has)
+{
+    char *text = tree_read(world.workspace, name, NULL);
+
+    cr_expect(text && strstr(text, has), "%s: %s", name, text ? text : "is not there");
+    free(text);
+}
+
+Test(conformance_command, bwrap_passes_and_tells_in_tap_and_junit)
+{
+    struct command_result result;
+
+    world_need_bwrap();
+    result = STOCKADE("conformance", "bwrap", "--filter", "lifecycle/L1_*", "--tap", "out.tap", "--junit", "out.xml");
+    cr_expect(result.code == 0, "%d: %s%s", result.code, result.out, result.err);
+    command_result_release(&result);
+    expect_file("out.tap", "ok - lifecycle::L1_");
+    expect_file("out.xml", "<testsuite name=\"lifecycle\"");
+}
+
+Test(conformance_command, a_bad_plugin_fails)
+{
+    struct command_result result = STOCKADE("conformance", "mock", "--filter", "exec/X3_exit_code_and_signal");
+
+    cr_expect(result.code == 1, "%d: %s%s", result.code, result.out, result.err);
+    command_result_release(&result);
+    EXPECT(125, "", "no plugin is given", "conformance");
+    EXPECT(125, "", "wrong_abi.so", "conformance", "wrong_abi");
+}
