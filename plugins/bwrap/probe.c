@@ -88,7 +88,7 @@ static void probe_cgroup(struct op *op, struct probe_list *list)
     snprintf(box, sizeof box, "%s/probe-%d", op->rt->dir, (int)getpid());
     (void)cgroup_make(op, box, &none, &made);
     cgroup_made_release(&made);
-    cgroup_destroy(box, made.path);
+    (void)cgroup_destroy(box, made.path);
     if (made.path[0]) {
         probe_list_add(list, RT_CHECK_OK, "cgroup", "processes are ended by cgroup.kill", "");
     } else {

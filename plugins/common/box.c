@@ -62,6 +62,23 @@ struct rise {
     int notes_fds[2], ended_fd; /* from the agent to permfs, and where permfs writes it to */
 };
 
+/* As many as a start and its undoing need at once: rather not begun than left half undone. */
+#define FDS_NEEDED 32
+
+static int32_t step_fds(struct op *op, struct rise *rise)
+{
+    int fds[FDS_NEEDED], n = 0, err = 0;
+
+    (void)rise;
+    for (; n < FDS_NEEDED && !err; n++) {
+        fds[n] = fcntl(op->rt->dir_fd, F_DUPFD_CLOEXEC, 0);
+        err = fds[n] < 0 ? errno : 0;
+    }
+    for (int i = 0; i < n; i++)
+        fd_closep(&fds[i]);
+    return err ? op_fail(op, error_status(err), err, "a start takes %d free fds", FDS_NEEDED) : RT_OK;
+}
+
 static int32_t step_identity(struct op *op, struct rise *rise)
 {
     struct record *record = &rise->locked->record;
@@ -215,10 +232,15 @@ static const struct {
     const char *name;
     int32_t (*run)(struct op *op, struct rise *rise);
 } steps[] = {
-    { "check the codebase", step_identity }, { "prepare the sandbox's directory", step_directory },
-    { "make the cgroups", step_cgroups },    { "mount the workspace", step_workspace },
-    { "make the sockets", step_sockets },    { "boot the sandbox", step_boot },
-    { "guard the sandbox", step_guard },     { "reach the agent", step_agent },
+    { "count the free fds", step_fds },
+    { "check the codebase", step_identity },
+    { "prepare the sandbox's directory", step_directory },
+    { "make the cgroups", step_cgroups },
+    { "mount the workspace", step_workspace },
+    { "make the sockets", step_sockets },
+    { "boot the sandbox", step_boot },
+    { "guard the sandbox", step_guard },
+    { "reach the agent", step_agent },
     { "record the start", step_record },
 };
 
@@ -298,22 +320,25 @@ int32_t box_up(struct op *op, struct locked *locked)
 /* How long after SIGKILL an init takes to be gone at most, unless something in it waits for a filesystem that hangs. */
 #define HUNG_AFTER_MS 300
 
-static void init_end(struct op *op, const struct proc_id *id, const char *mnt, bool grace)
+static int32_t init_end(struct op *op, const struct proc_id *id, const char *mnt, bool grace)
 {
     cleanup_fd int fd = proc_id_open(id);
     struct pollfd pfd = { .fd = fd, .events = POLLIN };
     int grace_ms = (int)op->rt->settings->stop_grace_ms + 500; /* the agent keeps to its grace time itself */
 
+    if (fd == -ESRCH)
+        return RT_OK;
     if (fd < 0)
-        return;
+        return op_fail(op, error_status(-fd), -fd, "end the sandbox's init");
     if (grace && pidfd_signal(fd, SIGTERM) == 0 && poll(&pfd, 1, grace_ms) > 0)
-        return;
+        return RT_OK;
     /* The kernel ends all others in its pid namespace before it ends the init. */
     (void)pidfd_signal(fd, SIGKILL);
     if (poll(&pfd, 1, HUNG_AFTER_MS) > 0)
-        return;
+        return RT_OK;
     mount_abort(mnt); /* nothing else ends who waits for an answer */
     (void)poll(&pfd, 1, KILL_WAIT_MS);
+    return RT_OK;
 }
 
 /* The backend's process outside ends by itself once the init has; reaped if it is our child. */
@@ -329,35 +354,54 @@ static void monitor_end(const struct proc_id *id)
     child_reap(id->pid);
 }
 
+static int32_t cgroups_end(struct op *op, const struct record *record, const char *box)
+{
+    int err = op->rt->backend->own_cgroup ? 0 : cgroup_destroy(box, record->cgroup);
+
+    return err ? op_fail(op, error_status(-err), -err, "remove the sandbox's cgroups") : RT_OK;
+}
+
+/* All of it, in the order in which one thing stands on the other. */
+static int32_t parts_end(struct op *op, struct locked *locked, const struct live *live, const struct paths *paths,
+                         bool grace)
+{
+    struct record *record = &locked->record;
+    int32_t status, ended = RT_OK;
+
+    pause_lift(op, record, locked->box_fd);
+    status = init_end(op, &record->init, paths->mnt, grace);
+    if (status)
+        return status;
+    if (op->rt->backend->end && record->backend_id[0])
+        ended = op->rt->backend->end(op, record);
+    if (!ended)
+        record->backend_id[0] = '\0';
+    monitor_end(&record->monitor);
+    status = cgroups_end(op, record, paths->box);
+    if (!status)
+        status = permfs_end(op, &record->permfs, live ? live->permfs_fd : -1, locked->box_fd, paths->mnt);
+    if (!status && op->rt->mount_base)
+        (void)rmdir(paths->mnt);
+    return ended ? ended : status;
+}
+
 int32_t box_down(struct op *op, struct locked *locked, bool grace)
 {
     struct record *record = &locked->record;
     struct live *live = live_withdraw(op->rt, record->spec.id);
     struct paths paths = { 0 };
-    int32_t status = paths_make(op, record->spec.id, &paths), ended = RT_OK;
+    int32_t status = paths_make(op, record->spec.id, &paths);
 
-    if (status) {
-        live_unref(live);
-        return status;
-    }
-    pause_lift(op, record, locked->box_fd);
-    init_end(op, &record->init, paths.mnt, grace);
-    if (op->rt->backend->end && record->backend_id[0])
-        ended = op->rt->backend->end(op, record);
-    monitor_end(&record->monitor);
-    if (!op->rt->backend->own_cgroup)
-        cgroup_destroy(paths.box, record->cgroup);
-    status = permfs_end(op, &record->permfs, live ? live->permfs_fd : -1, locked->box_fd, paths.mnt);
-    if (!status && op->rt->mount_base)
-        (void)rmdir(paths.mnt);
+    if (!status)
+        status = parts_end(op, locked, live, &paths, grace);
     live_unref(live);
     paths_release(&paths);
+    if (status) /* the record goes on telling what may be left */
+        return status;
     (void)unlinkat(locked->box_fd, "agent.sock", 0);
     (void)unlinkat(locked->box_fd, "boot/" BOOT_SOCKET, 0);
     record->init = record->monitor = record->permfs = (struct proc_id){ 0 };
     record->cgroup[0] = '\0';
     record->controllers = 0;
-    if (!ended)
-        record->backend_id[0] = '\0';
-    return ended ? ended : status;
+    return RT_OK;
 }

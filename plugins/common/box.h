@@ -13,7 +13,8 @@ int32_t box_up(struct op *op, struct locked *locked);
 
 /*
  * Ends all that may run or be mounted of a sandbox, in whatever state it is; not cut short by the call's deadline.
- * grace: SIGTERM first. The record in memory then knows of no process any more; its status is left alone.
+ * grace: SIGTERM first. The record in memory then knows of no process any more, or after a failure of
+ * those that may be left; its status is left alone.
  */
 int32_t box_down(struct op *op, struct locked *locked, bool grace);
 

@@ -69,21 +69,22 @@ static void remove_parent(const char *path)
     (void)rmdir(parent); /* not empty while there are other sandboxes */
 }
 
-static void cgroup_remove(const char *path)
+static int cgroup_remove(const char *path)
 {
     for (int waited = 0; waited < REMOVE_WAIT_MS; waited += 5) {
         int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
         if (fd < 0)
-            return;
+            return errno == ENOENT ? 0 : -errno;
         kill_below(fd);
         remove_below(fd);
         if (rmdir(path) == 0 || errno == ENOENT) {
             remove_parent(path);
-            return;
+            return 0;
         }
         usleep(5000); /* killed is not gone yet */
     }
+    return -EBUSY;
 }
 
 /* ---- making ---- */
@@ -245,18 +246,23 @@ void cgroup_made_release(struct cgroup_made *made)
     made->n_procs = 0;
 }
 
-void cgroup_destroy(const char *box_path, const char *path)
+int cgroup_destroy(const char *box_path, const char *path)
 {
     const struct cgroup_tree *tree = cgroup_tree_get();
     char v1_path[CGROUP_PATH_MAX * 2], v2_path[CGROUP_PATH_MAX * 2];
+    int err = 0;
 
     if (path[0])
-        cgroup_remove(path);
+        err = cgroup_remove(path);
     else if (tree->v2_base[0] && path_make(tree->v2_base, box_path, v2_path, sizeof v2_path))
-        cgroup_remove(v2_path);
+        err = cgroup_remove(v2_path);
     for (size_t i = 0; i < tree->n_v1; i++)
-        if (tree->v1[i].is_ours && path_make(tree->v1[i].mount, box_path, v1_path, sizeof v1_path))
-            cgroup_remove(v1_path);
+        if (tree->v1[i].is_ours && path_make(tree->v1[i].mount, box_path, v1_path, sizeof v1_path)) {
+            int other = cgroup_remove(v1_path);
+
+            err = err ? err : other;
+        }
+    return err;
 }
 
 int cgroup_open(const char *box_path, const char *path, uint32_t controller, bool *ret_is_v1)

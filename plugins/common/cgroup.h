@@ -35,8 +35,8 @@ int32_t cgroup_make(struct op *op, const char *box_path, const rt_limits *limits
 void cgroup_made_release(struct cgroup_made *made);
 
 /* Kills all that is in them (v1: waits for it to end), and removes them with all below. path: v2's, "" = as it would be
- * named. */
-void cgroup_destroy(const char *box_path, const char *path);
+ * named. 0, or -errno if it could not be looked for: then it may be there still. */
+int cgroup_destroy(const char *box_path, const char *path);
 
 /* The directory of a sandbox's cgroup that has a controller, and which version's it is; -1 if there is none. */
 int cgroup_open(const char *box_path, const char *path, uint32_t controller, bool *ret_is_v1);

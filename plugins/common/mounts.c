@@ -164,8 +164,12 @@ static void fusermount_unmount(const char *path)
 
 int32_t mount_remove(struct op *op, const char *path)
 {
+    cleanup_fd int table = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
     unsigned minor;
 
+    if (table < 0) /* what cannot be looked for is not gone */
+        return op_fail(op, error_status(errno), errno, "read the mount table");
+    fd_closep(&table);
     for (int tries = 0; mount_find(path, &minor); tries++) {
         if (tries == 8)
             return op_fail(op, RT_E_IO, EBUSY, "unmount %s", path);

@@ -250,6 +250,8 @@ int32_t permfs_end(struct op *op, const struct proc_id *id, int owner_fd, int bo
 {
     cleanup_fd int pidfd = proc_id_open(id);
 
+    if (pidfd < 0 && pidfd != -ESRCH)
+        return op_fail(op, error_status(-pidfd), -pidfd, "end the filesystem daemon");
     if (pidfd >= 0) {
         daemon_quit(owner_fd, box_fd);
         if (!pidfd_wait(pidfd, QUIT_TIMEOUT_MS)) {

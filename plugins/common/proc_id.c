@@ -64,7 +64,14 @@ int proc_id_open(const struct proc_id *id)
     if (fd < 0)
         return -errno;
     /* The fd first, then the look: whatever the number means from now on, the fd stays with what it was then. */
-    if (!proc_stat_read(id->pid, &stat) || stat.start != id->start || stat.state == 'Z' || stat.state == 'X') {
+    errno = 0;
+    if (!proc_stat_read(id->pid, &stat)) {
+        int err = errno == EMFILE || errno == ENFILE || errno == ENOMEM ? -errno : -ESRCH;
+
+        close(fd);
+        return err;
+    }
+    if (stat.start != id->start || stat.state == 'Z' || stat.state == 'X') {
         close(fd);
         return -ESRCH;
     }
@@ -84,7 +91,7 @@ bool proc_id_is_alive(const struct proc_id *id)
 
     if (fd >= 0)
         close(fd);
-    return fd >= 0;
+    return fd != -ESRCH;
 }
 
 bool pidfd_ended(int pidfd)
@@ -105,10 +112,11 @@ void child_reap(pid_t pid)
         (void)waitpid(pid, NULL, WNOHANG);
 }
 
-void boot_id_read(char ret[40])
+bool boot_id_read(char ret[40])
 {
     cleanup_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? 0 : read(fd, ret, 36);
 
     ret[n > 0 ? n : 0] = '\0';
+    return n == 36;
 }

@@ -29,6 +29,7 @@ struct proc_id proc_id_of(pid_t pid); /* {0} if there is no such process */
 /* A pidfd of the process if it is still that one and alive; -ESRCH if not, another -errno on failure. */
 int proc_id_open(const struct proc_id *id);
 
+/* True also where it cannot be told, for want of fds, say: nobody is taken for dead by mistake. */
 bool proc_id_is_alive(const struct proc_id *id);
 
 int proc_self_open(void); /* a pidfd of this process, or -errno */
@@ -41,7 +42,7 @@ int pidfd_signal(int pidfd, int sig); /* 0 or -errno */
 /* Reaps the child behind pid if it is one and has ended; never blocks, never takes another's. */
 void child_reap(pid_t pid);
 
-/* This boot, as /proc/sys/kernel/random/boot_id names it; "" if it cannot be read. */
-void boot_id_read(char ret[40]);
+/* This boot, as /proc/sys/kernel/random/boot_id names it; false if it cannot be read, for want of fds, say. */
+bool boot_id_read(char ret[40]);
 
 #endif

@@ -41,12 +41,10 @@ static struct proc_id proc_get(const cJSON *json, const char *key, bool *ok)
 #define IDENTITY_FIELDS(X) X(uid) X(gid) X(host_uid) X(host_gid) X(owner_uid) X(owner_gid)
 #define TIME_FIELDS(X)     X(created_us) X(started_us) X(stopped_us)
 
-static bool record_add_plain(cJSON *json, const struct record *record)
+static bool record_add_plain(cJSON *json, const struct record *record, const char *boot_id)
 {
-    char boot_id[40];
     bool ok = true;
 
-    boot_id_read(boot_id);
 #define ADD(field) ok = ok && json_add_int(json, #field, record->identity.field);
     IDENTITY_FIELDS(ADD)
 #undef ADD
@@ -61,14 +59,25 @@ static bool record_add_plain(cJSON *json, const struct record *record)
            json_add_str(json, "cgroup", record->cgroup) && json_add_int(json, "controllers", record->controllers);
 }
 
+/* Without it nobody could tell what runs: no record is written or believed then. */
+static int32_t no_boot_id(struct op *op)
+{
+    return op_fail(op, error_status(errno), errno, "read the boot's id");
+}
+
 int32_t record_save(struct op *op, int box_fd, const struct record *record)
 {
+    char boot_id[40];
     cJSON *json = cJSON_CreateObject();
     cleanup_free char *text = NULL;
     bool ok;
     int err;
 
-    ok = json && record_add_plain(json, record) && cJSON_AddItemReferenceToObject(json, "spec", record->json);
+    if (!boot_id_read(boot_id)) {
+        cJSON_Delete(json);
+        return no_boot_id(op);
+    }
+    ok = json && record_add_plain(json, record, boot_id) && cJSON_AddItemReferenceToObject(json, "spec", record->json);
     text = ok ? cJSON_Print(json) : NULL;
     cJSON_Delete(json);
     if (!text)
@@ -87,9 +96,8 @@ static bool copy_str(const cJSON *json, const char *key, char *ret, size_t size,
     return true;
 }
 
-static bool record_get_plain(const cJSON *json, struct record *ret)
+static bool record_get_plain(const cJSON *json, const char *boot_id, struct record *ret)
 {
-    char boot_id[40];
     bool ok = true;
 
 #define GET(field) ret->identity.field = (uint32_t)json_int(json, #field, 0, UINT32_MAX, 0, &ok);
@@ -101,7 +109,6 @@ static bool record_get_plain(const cJSON *json, struct record *ret)
     ret->status = (int32_t)json_int(json, "status", RT_SANDBOX_PENDING, RT_SANDBOX_ERROR, -1, &ok);
     ret->controllers = (uint32_t)json_int(json, "controllers", 0, UINT32_MAX, 0, &ok);
     ret->generation = (uint64_t)json_int(json, "generation", 0, JSON_INT_MAX, 0, &ok);
-    boot_id_read(boot_id);
     if (!strcmp(boot_id, json_str(json, "boot_id", "", &ok))) {
         ret->init = proc_get(json, "init", &ok);
         ret->permfs = proc_get(json, "permfs", &ok);
@@ -129,11 +136,16 @@ static int32_t later_version(struct op *op, const char *id, int64_t version)
 static int32_t record_parse(struct op *op, const char *text, size_t len, const char *id, struct record *ret)
 {
     cJSON *json = json_parse_object(text, len);
+    char boot_id[40];
     bool ok = json != NULL;
     int64_t version = json ? json_int(json, "version", 1, JSON_INT_MAX, 0, &ok) : 0;
 
     *ret = (struct record){ 0 };
-    if (ok && version == RECORD_VERSION && record_get_plain(json, ret))
+    if (!boot_id_read(boot_id)) {
+        cJSON_Delete(json);
+        return no_boot_id(op);
+    }
+    if (ok && version == RECORD_VERSION && record_get_plain(json, boot_id, ret))
         ret->json = cJSON_DetachItemFromObjectCaseSensitive(json, "spec");
     cJSON_Delete(json);
     if (ok && version > RECORD_VERSION)
@@ -362,6 +374,10 @@ int32_t record_create(struct op *op, cJSON *spec, struct record *ret)
     if (!spec_from_json(spec, &record.spec)) {
         cJSON_Delete(spec);
         return op_fail(op, RT_E_NOMEM, 0, "the specification");
+    }
+    if (!record.owner.pid) {
+        record_release(&record);
+        return op_fail(op, RT_E_RESOURCE, 0, "this process cannot look itself up in /proc");
     }
     strcpy(temp, "boxes/.new-");
     random_name(temp + strlen(temp), 12);

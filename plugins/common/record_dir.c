@@ -113,7 +113,7 @@ static void sweep_one(struct runtime *rt, const char *name)
 {
     char path[300];
     cleanup_fd int box_fd = -1, lock_fd = -1;
-    struct stat st;
+    struct stat st, there;
 
     snprintf(path, sizeof path, "boxes/%s", name);
     box_fd = openat(rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -124,6 +124,10 @@ static void sweep_one(struct runtime *rt, const char *name)
         return; /* perhaps just being made */
     if (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
         return; /* somebody is at it */
+    /* Whoever was making it may have done so meanwhile, and then it is a sandbox. */
+    if (fstatat(rt->dir_fd, path, &there, AT_SYMLINK_NOFOLLOW) < 0 || there.st_ino != st.st_ino ||
+        there.st_dev != st.st_dev)
+        return;
     if (box_empty(box_fd) == 0)
         (void)unlinkat(rt->dir_fd, path, AT_REMOVEDIR);
 }

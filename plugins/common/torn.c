@@ -33,7 +33,7 @@ static void cgroup_end(struct op *op, const char *id)
 
     if (op->rt->backend->own_cgroup || asprintf(&path, "%s/boxes/%s", op->rt->dir, id) < 0)
         return;
-    cgroup_destroy(path, "");
+    (void)cgroup_destroy(path, "");
 }
 
 static int32_t leavings_end(struct op *op, const char *id, int box_fd)
