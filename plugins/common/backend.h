@@ -24,7 +24,8 @@ struct settings {
     int64_t stop_grace_ms;
     int64_t cache_time_ms;
     int64_t max_output_bytes;
-    const char *fuse_mount_base; /* directory of the workspaces' mounts; "" = each in its sandbox's own directory */
+    bool passthrough, watch, epochs; /* the filesystem daemon's fast paths, see PERMFS_NO_* */
+    const char *fuse_mount_base;     /* directory of the workspaces' mounts; "" = each in its sandbox's own directory */
 };
 
 /* Who commands run as. */
@@ -123,6 +124,9 @@ struct backend {
           3600000,                                                                                                     \
           "a duration such as \"1s\", at most 1h",                                                                     \
           NULL },                                                                                                      \
+        { "passthrough", CONFIG_BOOL, offsetof(struct settings, passthrough), 0, 0, "true or false", NULL },           \
+        { "watch", CONFIG_BOOL, offsetof(struct settings, watch), 0, 0, "true or false", NULL },                       \
+        { "epochs", CONFIG_BOOL, offsetof(struct settings, epochs), 0, 0, "true or false", NULL },                     \
     {                                                                                                                  \
         "max_output_bytes", CONFIG_INT, offsetof(struct settings, max_output_bytes), 1, INT64_C(1) << 40,              \
             "a number of bytes from 1 to 1099511627776", NULL                                                          \
@@ -138,11 +142,16 @@ struct backend {
     "\"description\":\"between SIGTERM and SIGKILL at a stop\"},"                                                      \
     "\"cache_time\":{\"type\":\"string\",\"pattern\":\"^[0-9]+(ms|s|m|h)$\","                                          \
     "\"description\":\"within which changes of the codebase on the host are seen inside\"},"                           \
+    "\"passthrough\":{\"type\":\"boolean\",\"description\":\"data of files past the filesystem daemon, where it can "  \
+    "be\"},"                                                                                                           \
+    "\"watch\":{\"type\":\"boolean\",\"description\":\"names cached until the codebase changes, where inotify can "    \
+    "tell\"},"                                                                                                         \
+    "\"epochs\":{\"type\":\"boolean\",\"description\":\"new rules told to the kernel at once, where it can be\"},"     \
     "\"max_output_bytes\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1099511627776,"                              \
     "\"description\":\"cap of each collected stream\"},"
 
 #define BACKEND_COMMON_DEFAULTS                                                                                        \
     "\"default_timeout\":\"30s\",\"kill_grace\":\"2s\",\"stop_grace\":\"500ms\",\"cache_time\":\"1s\","                \
-    "\"max_output_bytes\":16777216,"
+    "\"passthrough\":true,\"watch\":true,\"epochs\":true,\"max_output_bytes\":16777216,"
 
 #endif

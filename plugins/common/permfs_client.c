@@ -34,9 +34,10 @@ static void rules_put(struct wire_out *w, const struct spec *spec)
 }
 
 /* audit: what it is given. */
-static uint32_t flags_of(const struct spec *spec, const struct audit_fds *audit)
+static uint32_t flags_of(const struct settings *settings, const struct spec *spec, const struct audit_fds *audit)
 {
-    return (spec->lifetime == RT_LIFETIME_HOST ? PERMFS_LEASE : 0) |
+    return (settings->passthrough ? 0 : PERMFS_NO_PASSTHROUGH) | (settings->watch ? 0 : PERMFS_NO_WATCH) |
+           (settings->epochs ? 0 : PERMFS_NO_EPOCH) | (spec->lifetime == RT_LIFETIME_HOST ? PERMFS_LEASE : 0) |
            (spec->workspace_mode == RT_WORKSPACE_DELTA ? PERMFS_DELTA : 0) | (audit->file >= 0 ? PERMFS_AUDIT : 0) |
            (spec->audit_file[0] ? 0 : PERMFS_AUDIT_CAPPED) | (audit->sock >= 0 ? PERMFS_AUDIT_LOG : 0);
 }
@@ -120,7 +121,7 @@ static int32_t config_send(struct op *op, const struct record *record, int box_f
         status = audit_open(op, record, box_fd, &audit);
     if (status)
         return status;
-    config_put(&body, record, mount_point, flags_of(&record->spec, &audit), op->rt->settings);
+    config_put(&body, record, mount_point, flags_of(op->rt->settings, &record->spec, &audit), op->rt->settings);
     fds[0] = codebase;
     fds[1] = listen_fd;
     if (delta >= 0)

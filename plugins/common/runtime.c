@@ -23,6 +23,9 @@ static const struct settings settings_common = {
     .stop_grace_ms = 500,
     .cache_time_ms = 1000,
     .max_output_bytes = 16 << 20,
+    .passthrough = true,
+    .watch = true,
+    .epochs = true,
     .fuse_mount_base = "",
 };
 

@@ -428,3 +428,25 @@ CONFORMANCE_TEST(rules, W11_again_and_again)
         EXPECT_RUN(sh("box", "cat d/in/f; ls; : > d/new && rm d/new; cd d/in && ls"), 0, "textd\nf\n");
     }
 }
+
+/* The same with one fast path of the filesystem off after the other, where the plugin has such switches. */
+CONFORMANCE_TEST(rules, W11_without_a_fast_path)
+{
+    static const char *const keys[] = { "passthrough", "watch", "epochs" };
+    const rt_rule shut[] = { READ_ALL, GLOB("d/**", RT_PERM_NONE) };
+
+    NEED(RT_CAP_RULES_UPDATE);
+    HOST_MUST(tree_put(fx.codebase, "d/f", "text"));
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        if (!fixture_has_key(keys[i]))
+            cr_skip_test("the plugin has no such switch");
+        fixture_reopen_with(keys[i], "false");
+        BOX_UP("box", WRITE_ALL);
+        EXPECT_RUN(sh("box", "cat d/f; cat none 2>/dev/null; echo more > d/f; cat d/f; echo text > d/f"), 0,
+                   "textmore\n");
+        ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", shut, 2, CALL));
+        EXPECT_RUN(sh("box", "cat d/f || ls; (: > new) || echo refused"), 0, "refused\n");
+        ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+        HOST_MUST(tree_put(fx.codebase, "d/f", "text"));
+    }
+}
