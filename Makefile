@@ -49,7 +49,7 @@ PLUGINS := $(BACKENDS:%=$(LIB)/%.so)
 TEST_PLUGINS := $(patsubst tests/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 SUPPORT_OBJ := $(call obj,tests/support/*.c)
-RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,fixture host main)
+RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,fixture host lacks main)
 PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent
 TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/engine $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
@@ -103,7 +103,7 @@ $(LIBEXEC)/permfs: $(BUILD)/obj/plugins/permfs/main.o $(PERMFS_OBJ) $(WIRE_OBJ)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lfuse3
 
 # Static, so that it runs whatever the sandbox's root holds; with musl, so that 500 of them cost little.
-AGENT_SRC := $(wildcard plugins/agent/*.c) plugins/common/wire.c plugins/common/msg.c
+AGENT_SRC := $(wildcard plugins/agent/*.c) $(patsubst %,plugins/common/%.c,wire msg mux)
 $(LIBEXEC)/agent: $(AGENT_SRC) $(wildcard plugins/agent/*.h plugins/common/*.h)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)

@@ -3,7 +3,7 @@
 # and network, nothing of it outside of DIR. Needs root.
 #
 #   engine.sh start DIR [podman]   starts it, or Podman's service in its place, makes the images, prints its address; its
-#                                  log is DIR/log
+#                                  log is DIR/log. STOCKADE_TEST_DOCKERD_ARGS: further arguments of dockerd
 #   engine.sh stop DIR             ends it with all its containers, and removes DIR
 #
 # Images, made without a network, all of the name stockade-test:
@@ -39,6 +39,7 @@ start_private() {
     # No network of its own: the machine's firewall and bridges stay as they are.
     dockerd --data-root "$dir/root" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$DOCKER_HOST" \
         --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
+        ${STOCKADE_TEST_DOCKERD_ARGS:-} \
         >"$dir/log" 2>&1 </dev/null &
     await $!
 }

@@ -7,6 +7,7 @@
  * session.c the sessions there are         keeper.c  beside each session's shell, a process of its own (keeper.h)
  * ttl.c     the time that the sandbox has
  * loop.c    the epoll loop                 procs.c   what /proc shows
+ * inside.c, bridge.c, lease.c   where no socket of the host's can be reached: inside.h
  */
 #ifndef STOCKADE_AGENT_H
 #define STOCKADE_AGENT_H
@@ -46,6 +47,7 @@ extern struct cmd *cmds;
 /* main.c */
 _Noreturn void agent_stop(void); /* SIGTERM to everything, then a grace time; whatever is left ends with the agent */
 void accept_resume(void);        /* an fd was freed: take connections again if that had stopped */
+extern bool listens_inside;      /* no socket of the host's: the host's connections come by bridges (inside.h) */
 
 /* conn.c */
 void conn_accept(int fd);

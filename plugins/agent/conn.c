@@ -1,5 +1,6 @@
 /* One connection, one command: requests in, answers out. */
 #include "agent.h"
+#include "inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -238,8 +239,9 @@ void conn_accept(int fd)
     struct ucred peer = { .pid = -1 };
     socklen_t len = sizeof peer;
 
-    /* Pid 0 is a process outside this pid namespace: the host. Anything else is code from inside. */
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid != 0) {
+    /* Pid 0 is a process outside this pid namespace: the host. Anything else is code from inside, but for bridges. */
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ||
+        (listens_inside ? !inside_is_bridge(peer.pid) : peer.pid != 0)) {
         close(fd);
         return;
     }

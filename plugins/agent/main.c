@@ -1,7 +1,9 @@
 /* Boot, the event loop and an orderly end. */
 #include "agent.h"
+#include "inside.h"
 #include "keeper_proto.h"
 #include "procs.h"
+#include "relay_proto.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,6 +27,7 @@
 static uint32_t stop_grace_ms;
 static struct watch listener, signals, lease, host;
 static bool accept_paused;
+bool listens_inside;
 
 static void listener_events(uint32_t events)
 {
@@ -170,15 +173,34 @@ static int boot(const char *path)
     return 0;
 }
 
+static int boot_inside(const char *name, const char *grace_ms)
+{
+    stop_grace_ms = (uint32_t)strtoul(grace_ms, NULL, 10);
+    listens_inside = true;
+    listener = (struct watch){ .ready = listener_ready, .fd = inside_listen(name) };
+    return listener.fd < 0 ? -1 : watch_add(&listener, EPOLLIN);
+}
+
+static int boot_any(int argc, char **argv)
+{
+    if (argc == 4 && !strcmp(argv[1], RELAY_INSIDE_ARG))
+        return boot_inside(argv[2], argv[3]);
+    return argc == 2 ? boot(argv[1]) : -1;
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && !strcmp(argv[1], KEEPER_ARG))
         return keeper_main(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], RELAY_BRIDGE_ARG))
+        return bridge_main(argc, argv);
+    if (argc > 1 && !strcmp(argv[1], RELAY_LEASE_ARG))
+        return lease_main();
     (void)syscall(SYS_close_range, 3u, ~0u, 0u); /* bubblewrap leaks its caller's fds */
     (void)prctl(PR_SET_DUMPABLE, 0);             /* no ptrace, no /proc/1/mem for code of the same uid */
     (void)umask(022);
     spawn_init();
-    if (argc != 2 || loop_init() < 0 || procs_init() < 0 || signals_init() < 0 || boot(argv[1]) < 0)
+    if (loop_init() < 0 || procs_init() < 0 || signals_init() < 0 || boot_any(argc, argv) < 0)
         return 125;
     for (;;) {
         loop_once(tree_tick());

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -65,6 +66,14 @@ static bool proc_read(const char *pid, struct proc *ret)
                           .ppid = (pid_t)stat_field(p, 4),
                           .started = stat_field(p, 22) };
     return true;
+}
+
+bool proc_of(pid_t pid, struct proc *ret)
+{
+    char number[16];
+
+    snprintf(number, sizeof number, "%d", (int)pid);
+    return proc_read(number, ret);
 }
 
 static int proc_order(const void *a, const void *b)

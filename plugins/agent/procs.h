@@ -19,6 +19,7 @@ extern size_t n_procs;
 
 int procs_init(void); /* 0 or -errno */
 bool procs_scan(void);
+bool proc_of(pid_t pid, struct proc *ret); /* one process now; false if there is none */
 struct proc *procs_find(pid_t pid);
 
 /*

@@ -47,6 +47,7 @@ enum agent_msg {
     AGENT_ATTACHED = 21,       /* u64 the session's number in this sandbox; fds: its terminal's master, if it has one */
     AGENT_SESSION_HAND_OVER = 22, /* u64 number; fds: write end of a packet pipe, where all answers come from now on */
     AGENT_QUIT = 23,              /* empty: as SIGTERM from outside: ends the sandbox. No answer but the end */
+    AGENT_RESIZE = 24, /* u32 rows, u32 columns of its terminal; for bridges alone (relay_proto.h). No answer */
 };
 
 #define AGENT_LEASE 1u /* end of file on the boot connection means: exit, and with it the whole sandbox */

@@ -47,8 +47,15 @@ struct boot {
 
     pid_t init_pid;    /* out: the agent, as the host counts it */
     pid_t monitor_pid; /* out: a child of ours that lives as long as the sandbox and is to be reaped; 0 = none */
+    int lease_fd;      /* out, of a relayed sandbox: when it is closed the sandbox ends; -1 = none */
     int output_fd;     /* out: what the backend said on its stderr, for the message of a failed boot; -1 = none */
     char backend_id[80];
+};
+
+/* Of a sandbox that runs: what leads to it. */
+struct whereabouts {
+    const char *id, *backend_id;
+    pid_t init_pid;
 };
 
 struct probe_list;
@@ -91,6 +98,11 @@ struct backend {
     /* The backend's part of an opened runtime, rt->own; close() takes what open() made, also half of it. */
     int32_t (*open)(struct runtime *rt, rt_error *err);
     void (*close)(struct runtime *rt);
+    /* Whether a sandbox that starts now is relayed: no socket leads to its agent, and connect() is used. NULL: never.
+     */
+    bool (*relays)(const struct settings *settings);
+    /* A connection to the agent of a relayed sandbox, as its socket would give one: the caller's to close. */
+    int32_t (*connect)(struct op *op, const struct whereabouts *place, int *ret);
     /* What it boots lives in a cgroup of its own, with its limits: commands get none of ours, and no limit from us. */
     bool own_cgroup;
 };

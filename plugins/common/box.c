@@ -135,6 +135,11 @@ static int32_t step_workspace(struct op *op, struct rise *rise)
 
 static int32_t step_sockets(struct op *op, struct rise *rise)
 {
+    const struct backend *backend = op->rt->backend;
+
+    rise->locked->record.relayed = backend->relays && backend->relays(op->rt->settings);
+    if (rise->locked->record.relayed)
+        return RT_OK;
     /* Whoever the sandbox runs as must be able to connect, once; the agent's socket is only for us. */
     rise->boot_fd = socket_listen(rise->boot_dir_fd, BOOT_SOCKET, 0666);
     if (rise->boot_fd < 0)
@@ -198,6 +203,10 @@ static int32_t step_agent(struct op *op, struct rise *rise)
         .host_fd = rise->host_fd,
     };
 
+    if (record->relayed) { /* boot() has reached it */
+        rise->lease_fd = take_fd(&rise->boot.lease_fd);
+        return RT_OK;
+    }
     return agent_boot(op, rise->boot_fd, record->init.pid, rise->init_fd, &terms, now_ns() + BOOT_TIMEOUT_S * NS_PER_S,
                       &rise->lease_fd);
 }
@@ -283,7 +292,7 @@ int32_t box_up(struct op *op, struct locked *locked)
 {
     struct rise rise = { .locked = locked,
                          .permfs = { .fd = -1 },
-                         .boot = { .output_fd = -1 },
+                         .boot = { .lease_fd = -1, .output_fd = -1 },
                          .boot_dir_fd = -1,
                          .boot_fd = -1,
                          .listen_fd = -1,
@@ -301,6 +310,7 @@ int32_t box_up(struct op *op, struct locked *locked)
     }
     fd_closep(&rise.permfs.fd);
     fd_closep(&rise.boot.output_fd);
+    fd_closep(&rise.boot.lease_fd);
     fd_closep(&rise.boot_dir_fd);
     fd_closep(&rise.boot_fd);
     fd_closep(&rise.listen_fd);

@@ -338,6 +338,8 @@ int32_t op_process_resize(rt_runtime *rt, rt_process *pub, uint16_t rows, uint16
         status = op_fail(&op, RT_E_INVAL, 0, "the command has no terminal");
     else if (!rows || !cols)
         status = op_fail(&op, RT_E_INVAL, 0, "a terminal of %u rows and %u columns", rows, cols);
+    else if (process->live->relayed)
+        status = process_resize(&op, process, rows, cols);
     else if (ioctl(process->master, TIOCSWINSZ, &size) < 0)
         status = op_fail(&op, error_status(errno), errno, "resize the terminal");
     return op_end(&op, status);

@@ -116,6 +116,9 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
     strcpy(live->id, record->spec.id);
     live->generation = record->generation;
     live->identity = record->identity;
+    live->relayed = record->relayed;
+    live->init_pid = record->init.pid;
+    strcpy(live->backend_id, record->backend_id);
     live->json = cJSON_Duplicate(record->json, true);
     snprintf(path, sizeof path, "boxes/%s", record->spec.id);
     live->dir_fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -197,7 +200,9 @@ int32_t live_end_status(struct op *op, struct live *live)
     struct pollfd pfd = { .fd = live->init_fd, .events = POLLIN };
 
     /* The agent's connections end a moment before its process does. */
-    if (poll(&pfd, 1, 2000) <= 0)
+    if (poll(&pfd, 1, 2000) <= 0 && live->relayed)
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "the connection to the agent of '%s' was lost on its way", live->id);
+    if (!pfd.revents)
         return op_fail(op, RT_E_PROTOCOL, 0, "the agent of '%s' closed the connection", live->id);
     return live_daemon_status(op, live);
 }
@@ -219,10 +224,21 @@ int32_t live_daemon_status(struct op *op, struct live *live)
     return status ? status : op_fail(op, RT_E_UNAVAILABLE, 0, "sandbox '%s' has died", live->id);
 }
 
+static int32_t live_connect_relayed(struct op *op, struct live *live, int *ret)
+{
+    const struct whereabouts place = { live->id, live->backend_id, live->init_pid };
+    int32_t status = op->rt->backend->connect(op, &place, ret);
+
+    return status && pidfd_ended(live->init_fd) ? live_end_status(op, live) : status;
+}
+
 int32_t live_connect(struct op *op, struct live *live, int *ret)
 {
-    int fd = socket_connect(live->dir_fd, "agent.sock");
+    int fd;
 
+    if (live->relayed)
+        return live_connect_relayed(op, live, ret);
+    fd = socket_connect(live->dir_fd, "agent.sock");
     if (fd >= 0) {
         *ret = fd;
         return RT_OK;

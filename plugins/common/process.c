@@ -242,15 +242,18 @@ int32_t process_new(struct op *op, const char *id, const rt_exec_request *req, e
 {
     struct process *process;
     int32_t status = process_alloc(op, id, req, &process);
+    struct op connecting = *op;
 
     if (status)
         return status;
-    process->timeout_at = process->timeout_ns ? now_ns() + process->timeout_ns : 0;
+    if (process->timeout_ns) /* a relayed sandbox may be far away; the command's own time begins once it is reached */
+        connecting.deadline_ns = sooner_ns(op->deadline_ns, now_ns() + process->timeout_ns);
     process->end_wait_ns = process->grace_ns;
     process->cwd = process_cwd(process->live, req->cwd);
     status = process->cwd ? user_check(op, process->live, req->user) : op_fail(op, RT_E_NOMEM, 0, "a process");
     if (!status)
-        status = live_connect(op, process->live, &process->conn);
+        status = live_connect(&connecting, process->live, &process->conn);
+    process->timeout_at = process->timeout_ns ? now_ns() + process->timeout_ns : 0;
     if (!status)
         status = process_send(op, process, req, in);
     if (status) {

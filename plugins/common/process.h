@@ -107,6 +107,9 @@ void pipes_close(int fds[3]);
 /* The command's ends are closed, ours are the process's. */
 void pipes_give(struct process *process, struct pipes *pipes);
 
+/* The size of a terminal that the other end of the connection holds, where a relayed sandbox's is. */
+int32_t process_resize(struct op *op, const struct process *process, uint16_t rows, uint16_t cols);
+
 /* A signal to its process group, SIGKILL to its whole tree. RT_E_NOT_RUNNING if it has ended. */
 int32_t process_signal(struct op *op, struct process *process, int sig);
 

@@ -8,6 +8,7 @@
 #include "oom.h"
 #include "pause.h"
 #include "session.h"
+#include "wire.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -475,6 +476,18 @@ int32_t process_wait_started(struct op *op, struct process *process)
             return status;
     }
     return RT_OK;
+}
+
+int32_t process_resize(struct op *op, const struct process *process, uint16_t rows, uint16_t cols)
+{
+    struct wire_out body = { 0 };
+    int err;
+
+    wire_put_u32(&body, rows);
+    wire_put_u32(&body, cols);
+    err = body.failed ? -ENOMEM : msg_send(process->conn, AGENT_RESIZE, body.data, body.len, NULL, 0);
+    wire_out_release(&body);
+    return err ? op_fail(op, error_status(-err), -err, "resize the terminal") : RT_OK;
 }
 
 int32_t process_signal(struct op *op, struct process *process, int sig)

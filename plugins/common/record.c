@@ -56,7 +56,8 @@ static bool record_add_plain(cJSON *json, const struct record *record, const cha
            json_add_int(json, "generation", (int64_t)record->generation) && proc_add(json, "init", &record->init) &&
            proc_add(json, "permfs", &record->permfs) && proc_add(json, "monitor", &record->monitor) &&
            proc_add(json, "owner", &record->owner) && json_add_str(json, "backend_id", record->backend_id) &&
-           json_add_str(json, "cgroup", record->cgroup) && json_add_int(json, "controllers", record->controllers);
+           json_add_str(json, "cgroup", record->cgroup) && json_add_int(json, "controllers", record->controllers) &&
+           json_add_int(json, "relayed", record->relayed);
 }
 
 /* Without it nobody could tell what runs: no record is written or believed then. */
@@ -109,6 +110,7 @@ static bool record_get_plain(const cJSON *json, const char *boot_id, struct reco
     ret->status = (int32_t)json_int(json, "status", RT_SANDBOX_PENDING, RT_SANDBOX_ERROR, -1, &ok);
     ret->controllers = (uint32_t)json_int(json, "controllers", 0, UINT32_MAX, 0, &ok);
     ret->generation = (uint64_t)json_int(json, "generation", 0, JSON_INT_MAX, 0, &ok);
+    ret->relayed = json_int(json, "relayed", 0, 1, 0, &ok) != 0;
     if (!strcmp(boot_id, json_str(json, "boot_id", "", &ok))) {
         ret->init = proc_get(json, "init", &ok);
         ret->permfs = proc_get(json, "permfs", &ok);

@@ -29,6 +29,7 @@ struct record {
     struct proc_id init, permfs, monitor, owner;
     struct identity identity;
     char backend_id[80];
+    bool relayed;         /* see backend.h, of the last start */
     char cgroup[512];     /* absolute path of its cgroup in v2; "" = none */
     uint32_t controllers; /* of its cgroups, see cgroup_tree.h */
 };

@@ -29,6 +29,9 @@ struct live {
     pid_t monitor_pid, permfs_pid; /* children of this process to reap; 0 = another process's */
     int oom_fd;                    /* see oom.h; -1 = no limit of memory */
     struct identity identity;
+    bool relayed; /* see backend.h, as what follows */
+    char backend_id[80];
+    pid_t init_pid;
     struct cgroup_pool *cgroups; /* NULL = the agent walks trees */
     struct session_turns *turns; /* in its sessions */
     void *json;                  /* cJSON: what spec points into */

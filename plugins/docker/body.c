@@ -2,6 +2,7 @@
 #include "docker.h"
 
 #include "json.h"
+#include "relay_proto.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -129,17 +130,34 @@ static bool add_labels(cJSON *body, const struct spec *spec, const char *state_i
            json_add_str(labels, LABEL_CODEBASE, spec->codebase_id);
 }
 
-/* The agent, and nothing that the image would run, check or be: its ENTRYPOINT, CMD, USER, WORKDIR, HEALTHCHECK. */
-static bool add_command(cJSON *body, const struct identity *identity)
+/* How the agent is to be reached: relay_proto.h, or agent_proto.h. */
+static bool add_agent(cJSON *entry, const struct docker_settings *settings, const struct boot *boot,
+                      const struct container_terms *terms)
 {
+    cleanup_free char *name = container_name(terms->state_id, boot->spec->id);
+    char grace[24];
+
+    if (!add_string(entry, INSIDE_AGENT))
+        return false;
+    if (!terms->relayed)
+        return add_string(entry, INSIDE_BOOT_DIR "/" BOOT_SOCKET);
+    snprintf(grace, sizeof grace, "%lld", (long long)settings->common.stop_grace_ms);
+    return name && add_string(entry, RELAY_INSIDE_ARG) && add_string(entry, name) && add_string(entry, grace);
+}
+
+/* The agent, and nothing that the image would run, check or be: its ENTRYPOINT, CMD, USER, WORKDIR, HEALTHCHECK. */
+static bool add_command(cJSON *body, const struct docker_settings *settings, const struct boot *boot,
+                        const struct container_terms *terms)
+{
+    const struct identity *identity = boot->identity;
     cJSON *entry = cJSON_AddArrayToObject(body, "Entrypoint"), *health = cJSON_AddObjectToObject(body, "Healthcheck"),
           *test = health ? cJSON_AddArrayToObject(health, "Test") : NULL;
     char user[24];
 
     snprintf(user, sizeof user, "%u:%u", identity->uid, identity->gid);
-    return entry && test && add_string(entry, INSIDE_AGENT) && add_string(entry, INSIDE_BOOT_DIR "/" BOOT_SOCKET) &&
-           cJSON_AddArrayToObject(body, "Cmd") && add_string(test, "NONE") && json_add_str(body, "User", user) &&
-           json_add_str(body, "WorkingDir", "/") && json_add_str(body, "StopSignal", "SIGTERM");
+    return entry && test && add_agent(entry, settings, boot, terms) && cJSON_AddArrayToObject(body, "Cmd") &&
+           add_string(test, "NONE") && json_add_str(body, "User", user) && json_add_str(body, "WorkingDir", "/") &&
+           json_add_str(body, "StopSignal", "SIGTERM");
 }
 
 cJSON *container_body(const struct docker_settings *settings, const struct boot *boot,
@@ -148,7 +166,7 @@ cJSON *container_body(const struct docker_settings *settings, const struct boot 
     cJSON *body = cJSON_CreateObject();
 
     if (body && json_add_str(body, "Image", boot->spec->image) && json_add_str(body, "Hostname", boot->spec->id) &&
-        add_command(body, boot->identity) && add_labels(body, boot->spec, terms->state_id) &&
+        add_command(body, settings, boot, terms) && add_labels(body, boot->spec, terms->state_id) &&
         add_host(body, settings, boot, terms))
         return body;
     cJSON_Delete(body);

@@ -5,10 +5,12 @@
 #include "info.h"
 #include "json.h"
 #include "mounts.h"
+#include "relay.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #define SETTLE_MS        2000 /* how much longer the answer to a create is awaited after a cancel */
 #define START_LIMIT_MS   120000
@@ -203,12 +205,32 @@ static int32_t seccomp_text(struct op *op, char **ret)
     return err ? op_fail(op, error_status(-err), -err, "seccomp_profile '%s'", profile) : RT_OK;
 }
 
+/* Where the agent has no socket: who ends it with its host, and whether it is there. */
+static int32_t relay_up(struct op *op, struct boot *boot, const char *id)
+{
+    const struct whereabouts place = { boot->spec->id, id, boot->init_pid };
+    int32_t status = RT_OK;
+
+    if (boot->spec->lifetime == RT_LIFETIME_HOST)
+        status = lease_start(op, boot->agent, boot->init_pid, &boot->monitor_pid, &boot->lease_fd);
+    if (!status)
+        status = relay_await(op, &place);
+    if (status && boot->monitor_pid) {
+        fd_closep(&boot->lease_fd); /* ends both */
+        while (waitpid(boot->monitor_pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+        boot->monitor_pid = 0;
+    }
+    return status;
+}
+
 int32_t docker_boot(struct op *op, struct boot *boot)
 {
     struct docker *docker = docker_of(op);
     cleanup_free char *name = container_name(docker->state_id, boot->spec->id), *seccomp = NULL;
     char id[80] = "";
-    struct container_terms terms = { .state_id = docker->state_id };
+    struct container_terms terms = { .state_id = docker->state_id,
+                                     .relayed = !strcmp(docker_settings_of(op)->exec_transport, "engine") };
     cJSON *body;
     int32_t status = seccomp_text(op, &seccomp);
 
@@ -224,6 +246,8 @@ int32_t docker_boot(struct op *op, struct boot *boot)
     cJSON_Delete(body);
     if (!status)
         status = container_start(op, boot, id);
+    if (!status && terms.relayed)
+        status = relay_up(op, boot, id);
     if (status && id[0]) {
         struct op quiet;
 

@@ -5,7 +5,8 @@
  * body.c        from a specification to a container (pure)        lines.c   answers that are one JSON object a line
  * container.c   booting, ending and finding containers            probe.c   whether it can work here
  * pause.c       holding a container still
- * engine*.c, address.c   the Engine's API: see engine.h
+ * engine*.c, address.c, hijack.c, stream.c   the Engine's API: see engine.h
+ * relay.c, lease.c   commands by the Engine's exec: see relay.h
  */
 #ifndef STOCKADE_DOCKER_H
 #define STOCKADE_DOCKER_H
@@ -42,6 +43,7 @@ struct docker_settings {
 /* rt->own */
 struct docker {
     struct engine *engine;
+    struct relays *relays; /* relay.h */
     char state_id[STATE_ID_LEN + 1];
 };
 
@@ -62,6 +64,7 @@ struct container_terms {
     const char *state_id;
     const char *seccomp; /* the profile's text, or NULL */
     bool is_podman;
+    bool relayed; /* exec_transport "engine" */
 };
 
 /* The body of a container's creation. NULL if memory runs out. */

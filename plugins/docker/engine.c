@@ -104,7 +104,7 @@ int32_t engine_status(long http, const char *message)
 }
 
 /* The Engine's {"message": "..."}, in one line; or what there is of it. */
-static int32_t refusal(struct op *op, long http, const cJSON *json)
+int32_t engine_refusal(struct op *op, long http, const cJSON *json)
 {
     bool ok = true;
     const char *message = json ? json_str(json, "message", "", &ok) : "";
@@ -149,7 +149,7 @@ static int32_t call(struct op *op, struct engine *engine, const struct engine_re
     if (!status) {
         ret->http = exchange.http;
         if (exchange.http < 200 || exchange.http >= 400)
-            status = refusal(op, exchange.http, ret->json);
+            status = engine_refusal(op, exchange.http, ret->json);
         else if (exchange.len && !ret->json)
             status = op_fail(op, RT_E_PROTOCOL, 0, "the Engine's answer to %s %s is not JSON", request->method,
                              request->path);
@@ -225,6 +225,22 @@ int32_t engine_call(struct op *op, struct engine *engine, const struct engine_re
     if (status)
         return status;
     return call(op, engine, request, api ? api : ENGINE_API_MIN, ret); /* 0: lost again meanwhile */
+}
+
+int32_t engine_hijack(struct op *op, struct engine *engine, const char *path, const char *body, struct hijack **ret)
+{
+    cleanup_free char *target = NULL;
+    bool is_podman;
+    int32_t status = engine_ready(op, engine, &is_podman);
+    int api = atomic_load(&engine->api);
+
+    if (status)
+        return status;
+    if (asprintf(&target, "/v1.%d%s", api ? api : ENGINE_API_MIN, path) < 0) {
+        target = NULL;
+        return op_fail(op, RT_E_NOMEM, 0, "a request to the Engine");
+    }
+    return hijack_open(op, engine->pool, target, body, ret);
 }
 
 void engine_answer_release(struct engine_answer *answer)

@@ -4,6 +4,7 @@
  *
  * address.c  where it is        engine_http.c  one request over a kept connection
  * engine.c   API version, JSON, and what an answer means as an rt_status
+ * hijack.c   a call that becomes a stream           stream.c   what is in such a stream
  * curl_cloexec.c   what libcurl leaves open to programs that the host starts
  */
 #ifndef STOCKADE_DOCKER_ENGINE_H
@@ -97,5 +98,54 @@ struct http_exchange {
 void curl_close_on_exec(CURLM *multi);
 
 int32_t http_exchange(struct op *op, struct http_pool *pool, struct http_exchange *exchange);
+
+struct line; /* one connection */
+
+/* A connection of its own, for curl_easy_send() and curl_easy_recv() on *ret_easy, which http_disconnect() ends. */
+int32_t http_connect(struct op *op, struct http_pool *pool, CURL **ret_easy, struct line **ret);
+void http_disconnect(struct line *line); /* NULL is a no-op */
+
+/* ---- hijack.c, stream.c ---- */
+
+/*
+ * A call whose answer turns its connection into a byte stream both ways: exec start and the like. One thread's at a
+ * time.
+ */
+struct hijack;
+
+/* body is JSON. Errors as engine_call() has them. */
+int32_t engine_hijack(struct op *op, struct engine *engine, const char *path, const char *body, struct hijack **ret);
+void hijack_free(struct hijack *hijack);    /* ends the connection; NULL is a no-op */
+int hijack_fd(const struct hijack *hijack); /* for poll(2): read until -EAGAIN first, for TLS keeps what it has read */
+ssize_t hijack_send(struct hijack *hijack, const void *data, size_t len); /* -EAGAIN; -EPIPE */
+ssize_t hijack_recv(struct hijack *hijack, void *data, size_t cap);       /* 0 at the end; -EAGAIN; -EPIPE */
+
+/* engine.c's part and hijack.c's. */
+int32_t hijack_open(struct op *op, struct http_pool *pool, const char *target, const char *body, struct hijack **ret);
+int32_t engine_refusal(struct op *op, long http, const cJSON *json); /* the Engine's words as an error */
+
+/* The head of an answer, as far as it is of interest. */
+struct http_head {
+    size_t len; /* the blank line included */
+    long http;
+    long content_length; /* -1 = not told */
+};
+/* Reads one that may not be complete. 1; 0 = not complete yet; -1 = no HTTP. Pure. */
+int http_head_parse(const char *text, size_t len, struct http_head *ret);
+
+/*
+ * What an exec without a terminal writes: frames of u8 stream (1 = stdout, 2 = stderr), three zeros and u32 length, in
+ * network order, then so many bytes. Zero-initialise.
+ */
+struct stream_frames {
+    unsigned char head[8];
+    size_t head_len;
+    uint32_t left; /* of the frame's bytes */
+};
+/*
+ * Takes the next piece of a frame out of what came: *data and *len move on behind it. Returns the stream and the piece;
+ * 0 if no more is there; -1 for what is no such stream. Pure.
+ */
+int stream_next(struct stream_frames *frames, const char **data, size_t *len, const char **ret_piece, size_t *ret_len);
 
 #endif

@@ -342,6 +342,38 @@ static int32_t drive(struct op *op, struct line *line, struct intake *in, CURLco
     return RT_OK;
 }
 
+int32_t http_connect(struct op *op, struct http_pool *pool, CURL **ret_easy, struct line **ret)
+{
+    struct http_exchange none = { .limit_ms = CONNECT_LIMIT_S * 1000 };
+    struct intake in = { .exchange = &none, .last_ns = now_ns() };
+    struct line *line = line_new(pool->address);
+    CURLcode code = CURLE_OK;
+    int32_t status = RT_OK;
+
+    if (!line || curl_easy_setopt(line->easy, CURLOPT_URL, pool->address->base_url) != CURLE_OK ||
+        curl_easy_setopt(line->easy, CURLOPT_CONNECT_ONLY, 1L) != CURLE_OK ||
+        curl_multi_add_handle(line->multi, line->easy) != CURLM_OK)
+        status = op_fail(op, RT_E_NOMEM, 0, "a connection to the Engine");
+    if (!status)
+        status = drive(op, line, &in, &code);
+    if (!status && code != CURLE_OK)
+        status = failure(op, pool, line, &in, code);
+    if (status) {
+        http_disconnect(line);
+        return status;
+    }
+    *ret_easy = line->easy;
+    *ret = line;
+    return RT_OK;
+}
+
+void http_disconnect(struct line *line)
+{
+    if (line)
+        (void)curl_multi_remove_handle(line->multi, line->easy);
+    line_free(line);
+}
+
 int32_t http_exchange(struct op *op, struct http_pool *pool, struct http_exchange *exchange)
 {
     struct line *line = line_take(pool);

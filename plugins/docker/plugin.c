@@ -5,6 +5,7 @@
 #include "info.h"
 #include "json.h"
 #include "ops.h"
+#include "relay.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static bool is_pull(const char *value)
 
 static bool is_exec_transport(const char *value)
 {
-    return is_one_of(value, (const char *const[]){ "agent", NULL });
+    return is_one_of(value, (const char *const[]){ "agent", "engine", NULL });
 }
 
 static bool is_absolute_or_empty(const char *value)
@@ -85,7 +86,7 @@ static const struct config_key keys[] = {
       "an absolute path, or nothing", is_absolute_or_empty },
     KEY(network_mode, CONFIG_STRING, 0, 0, "\"none\", \"host\", \"bridge\" or a network's name", is_name),
     KEY(enable_networking, CONFIG_BOOL, 0, 0, "true or false", NULL),
-    KEY(exec_transport, CONFIG_STRING, 0, 0, "\"agent\"", is_exec_transport),
+    KEY(exec_transport, CONFIG_STRING, 0, 0, "\"agent\" or \"engine\"", is_exec_transport),
     KEY(pull, CONFIG_STRING, 0, 0, "\"missing\" or \"never\"", is_pull),
     KEY(oci_runtime, CONFIG_STRING, 0, 0, "a runtime's name, or nothing", is_name_or_empty),
     KEY(read_only_root, CONFIG_BOOL, 0, 0, "true or false", NULL),
@@ -112,7 +113,8 @@ static const char schema[] =
     "\"description\":\"of sandboxes that name none\"},"
     "\"enable_networking\":{\"type\":\"boolean\","
     "\"description\":\"sandboxes that name no network have the bridge, where network_mode is none\"},"
-    "\"exec_transport\":{\"type\":\"string\",\"pattern\":\"^(agent)$\",\"description\":\"how commands are run\"},"
+    "\"exec_transport\":{\"type\":\"string\",\"pattern\":\"^(agent|engine)$\","
+    "\"description\":\"how commands get in: by the agent's socket, or by the Engine's exec\"},"
     "\"pull\":{\"type\":\"string\",\"pattern\":\"^(missing|never)$\","
     "\"description\":\"of images that the Engine does not have\"},"
     "\"oci_runtime\":{\"type\":\"string\",\"pattern\":\"^[A-Za-z0-9._-]*$\","
@@ -161,11 +163,15 @@ static bool complete(const struct settings *settings, cJSON *spec)
     return ok;
 }
 
+static bool relays(const struct settings *settings)
+{
+    return !strcmp(((const struct docker_settings *)settings)->exec_transport, "engine");
+}
+
 static int32_t check(const struct settings *settings, const struct spec *spec, rt_error *err)
 {
     uint32_t uid, gid;
 
-    (void)settings;
     if (!image_valid(spec->image))
         return error_set(err, RT_E_INVAL, 0, "image '%.100s' is no image's name", spec->image);
     if (!is_name(spec->network))
@@ -174,6 +180,9 @@ static int32_t check(const struct settings *settings, const struct spec *spec, r
         return error_set(err, RT_E_INVAL, 0, "oci_runtime '%.100s' is no runtime's name", spec->oci_runtime);
     if (spec->user[0] && !user_parse(spec->user, &uid, &gid))
         return error_set(err, RT_E_INVAL, 0, "user '%.100s' is not \"uid\" or \"uid:gid\"", spec->user);
+    if (relays(settings) && (spec->max_lifetime_ms || spec->idle_timeout_ms))
+        return error_set(err, RT_E_UNSUPPORTED, 0,
+                         "max_lifetime_ms and idle_timeout_ms: not with exec_transport \"engine\"");
     return RT_OK;
 }
 
@@ -267,6 +276,9 @@ static int32_t docker_open(struct runtime *rt, rt_error *err)
     if (!docker)
         return error_set(err, RT_E_NOMEM, 0, "the Engine's client");
     rt->own = docker;
+    docker->relays = relays_new();
+    if (!docker->relays)
+        return error_set(err, RT_E_NOMEM, 0, "the Engine's client");
     status = state_id_read(rt, docker, err);
     return status ? status : engine_open(rt, docker, err);
 }
@@ -275,8 +287,10 @@ static void docker_close(struct runtime *rt)
 {
     struct docker *docker = rt->own;
 
-    if (docker)
+    if (docker) {
+        relays_free(docker->relays);
         engine_free(docker->engine);
+    }
     free(docker);
     rt->own = NULL;
 }
@@ -300,6 +314,8 @@ static const struct backend backend = {
     .complete = complete,
     .open = docker_open,
     .close = docker_close,
+    .relays = relays,
+    .connect = relay_connect,
     .own_cgroup = true,
 };
 

@@ -2,6 +2,7 @@
  * The conformance runner: runs the contract's tests against one plugin. It strips its own options, exports them
  * (options.h), leaves the rest to Criterion, and sweeps up behind tests that were killed.
  */
+#include "lacks.h"
 #include "options.h"
 #include "proc.h"
 #include "tree.h"
@@ -30,6 +31,7 @@ static const struct option_name {
     { "--libexec", OPTION_LIBEXEC, "directory of the helpers permfs and agent" },
     { "--probe", OPTION_PROBE, "the static probe program (default: beside the runner)" },
     { "--owner", OPTION_OWNER, "uid that the codebases belong to; needs root" },
+    { "--lacks", OPTION_LACKS, "FILE of tests of what the plugin does not offer, each with its reason" },
 };
 
 static void usage_print(void)
@@ -173,9 +175,12 @@ __attribute__((visibility("default"))) int main(int argc, char **argv)
     tests = criterion_initialize();
     if (criterion_handle_args(kept, argv, true)) {
         paths_resolve();
+        if (getenv(OPTION_LACKS) && !lacks_apply(getenv(OPTION_LACKS), tests))
+            exit(2);
         dir_make();
         failed = !criterion_run_all_tests(tests);
         failed |= dir_sweep(getenv(OPTION_DIR)) > 0;
+        lacks_report();
     }
     criterion_finalize(tests);
     return failed;

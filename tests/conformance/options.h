@@ -11,6 +11,7 @@
 #define OPTION_LIBEXEC "STOCKADE_TEST_LIBEXEC" /* directory of permfs and agent; unset = the plugin finds it */
 #define OPTION_PROBE   "STOCKADE_TEST_PROBE"   /* path of the probe */
 #define OPTION_OWNER   "STOCKADE_TEST_OWNER"   /* uid of the codebases; unset = the runner's */
+#define OPTION_LACKS   "STOCKADE_TEST_LACKS"   /* file of what the plugin does not offer; unset = nothing */
 #define OPTION_LOG     "STOCKADE_TEST_LOG"     /* set = the plugin's log goes to stderr */
 #define OPTION_DIR     "STOCKADE_TEST_DIR"     /* directory of the whole run */
 

@@ -170,6 +170,26 @@ Test(docker_body, N2_hardened_by_default)
     cJSON_Delete(body);
 }
 
+/* No socket leads to this one's agent: it is told where to listen, and how long a stop may take. */
+Test(docker_body, an_agent_that_is_reached_by_the_engines_exec)
+{
+    const struct docker_settings settings = { .common = { .stop_grace_ms = 750 }, .oci_runtime = "" };
+    const struct identity user = { .uid = 1000, .gid = 100 };
+    struct spec spec = { .id = "box",
+                         .codebase_id = "code",
+                         .workspace = "/workspace",
+                         .image = "image:1",
+                         .network = "none",
+                         .oci_runtime = "" };
+    const struct boot boot = {
+        .spec = &spec, .identity = &user, .workspace_source = "/s/mnt", .agent = "/l/agent", .boot_dir = "/s/boot"
+    };
+    cJSON *body = container_body(&settings, &boot, &(struct container_terms){ .state_id = "state0", .relayed = true });
+
+    expect_json(at(body, "Entrypoint", NULL), "[\"/run/stockade/agent\",\"inside\",\"stockade-state0-box\",\"750\"]");
+    cJSON_Delete(body);
+}
+
 Test(docker_body, W9_root_keeps_what_it_needs_for_files_of_others)
 {
     const struct docker_settings settings = { .oci_runtime = "runsc" };
