@@ -17,6 +17,7 @@ suites_unit
 check "README's host builds and runs" tests/readme.sh
 check "many threads on one runtime" tests/threads.sh 5
 check "own unit tests inside a bwrap sandbox" tests/self.sh
+check "compare's page in a browser" tests/browser.sh
 if can_be_root; then
     ordinary_user
     engine_start

@@ -69,6 +69,7 @@ suites_docker() {
     run "docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs"
     check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
     check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
+    check "one word of the config swaps the runtime" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/swap.sh"
 }
 
 suites_user() {

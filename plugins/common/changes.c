@@ -98,7 +98,7 @@ static void work_end(struct work *work)
 
 int32_t op_changes_list(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret)
 {
-    struct delta_changes changes;
+    struct delta_changes changes = { 0 };
     struct work work;
     struct op op;
     int32_t status = op_begin(&op, rt, call, "changes_list");
@@ -118,7 +118,7 @@ int32_t op_changes_list(rt_runtime *rt, const char *id, rt_call *call, rt_change
 /* *ret, which may be NULL, is set on RT_OK and on RT_E_CONFLICT. */
 static int32_t commit(struct op *op, const char *id, const rt_commit_spec *spec, rt_changes **ret)
 {
-    struct delta_changes changes;
+    struct delta_changes changes = { 0 };
     struct work work;
     int32_t status = work_begin(op, id, &work), made;
     struct op quiet;

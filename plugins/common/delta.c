@@ -57,14 +57,12 @@ int delta_note_add(struct delta *delta, const struct delta_record *record)
 
 int delta_notes_each(struct delta *delta, int (*fn)(struct delta *delta, const char *path, void *user), void *user)
 {
-    struct delta_note *note, *next;
     int r = 0;
 
-    HASH_ITER (hh, delta->notes, note, next) {
+    for (struct delta_note *note = delta->notes, *next; note && !r; note = next) {
+        next = note->hh.next; /* fn may remove it */
         if (note->record.kind != DELTA_FORGOTTEN)
             r = fn(delta, note->path, user);
-        if (r)
-            break;
     }
     return r;
 }

@@ -179,7 +179,9 @@ static int lower_stamp(struct delta *d, const char *path, struct delta_stamp *re
     if (dir >= 0)
         close(dir);
     free(copy);
-    *ret = r ? (struct delta_stamp){ 0 } : delta_stamp_of(&st);
+    *ret = (struct delta_stamp){ 0 };
+    if (!r)
+        *ret = delta_stamp_of(&st);
     return is_gone(r) ? 0 : r;
 }
 

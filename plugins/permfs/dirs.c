@@ -72,12 +72,10 @@ void dirs_unpin(struct node_table *t, struct node *dir)
 
 void dirs_drop_all(struct node_table *t)
 {
-    struct node *dir;
-
     pthread_mutex_lock(&t->lock);
     evict(t, SIZE_MAX);
-    TAILQ_FOREACH(dir, &t->fd_lru, fd_lru)
-    dir->fd_checked_ns = INT64_MIN / 2;
+    for (struct node *dir = TAILQ_FIRST(&t->fd_lru); dir; dir = TAILQ_NEXT(dir, fd_lru))
+        dir->fd_checked_ns = INT64_MIN / 2;
     pthread_mutex_unlock(&t->lock);
 }
 
