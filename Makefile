@@ -216,6 +216,7 @@ check: deps
 check-full: deps
 	@tests/check.sh full
 
+# BENCH=PATTERN for some of them: exec.bwrap, fs.*, ...
 bench: all
 	@$(MAKE) --no-print-directory $(BUILD)/tests/bench
 	@$(BUILD)/tests/bench build/bench.json

@@ -61,7 +61,8 @@ suites_bwrap() {
 
 suites_docker() {
     on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
-    part '!(*_full|load|badinput|rules_hostile)/*' "conformance on docker: load, bad input, hostile rules"
+    part '!(*_full|load|badinput|rules_*|workspace|sharing|delta_commit)/*' \
+        "conformance on docker: load, bad input, and what the workspace's filesystem alone decides"
     contract "conformance: docker as root" docker-agent "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
     part '@(workspace|sharing|isolation|exec)/*'
     contract "conformance: docker as root, for another user" docker-owner "${as_root[@]}" "$tests/conformance" \
@@ -69,6 +70,16 @@ suites_docker() {
     run "docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs"
     check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
     check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
+    check "docker: an Engine that does not see the workspace" "${as_root[@]}" "$top/tests/engine/elsewhere.sh"
+    check "docker: TLS" "${as_root[@]}" "$top/tests/engine/tls.sh"
+    if [ -n "$full" ]; then
+        on_engine=("${on_docker[@]:0:4}" --config "{\"docker_host\":\"$engine\",\"exec_transport\":\"engine\"}"
+            --lacks "$top/tests/conformance/lacks/docker-engine")
+        contract "conformance: docker by the Engine's exec, as root" docker-engine "${as_root[@]}" \
+            "$tests/conformance" "${on_engine[@]}"
+    else
+        not_run+=("conformance on docker by the Engine's exec (make check-full)")
+    fi
     check "one word of the config swaps the runtime" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/swap.sh"
 }
 

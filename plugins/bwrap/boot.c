@@ -108,17 +108,34 @@ static void launch_release(struct launch *launch)
     fd_closep(&launch->output_fd);
 }
 
+/*
+ * A pipe that never breaks for who writes to it, as that end reads, too. bubblewrap's report must not fail when the
+ * host has died: its other process would then wait for ever to be told to go on.
+ */
+static int lasting_pipe(int *ret_read, int *ret_write)
+{
+    char path[32];
+    int pair[2], err;
+
+    if (pipe2(pair, O_CLOEXEC) < 0)
+        return errno;
+    snprintf(path, sizeof path, "/proc/self/fd/%d", pair[1]);
+    *ret_write = open(path, O_RDWR | O_CLOEXEC);
+    err = *ret_write < 0 ? errno : 0;
+    close(pair[1]);
+    *ret_read = pair[0];
+    return err;
+}
+
 static int32_t launch_fds(struct op *op, struct launch *launch)
 {
     const struct bwrap_settings *settings = (const struct bwrap_settings *)op->rt->settings;
     const struct identity *identity = launch->boot->identity;
     const char *id = launch->boot->spec->id;
-    int info[2], output[2];
+    int output[2], err = lasting_pipe(&launch->info_fd, &launch->fds[BWRAP_INFO_FD]);
 
-    if (pipe2(info, O_CLOEXEC) < 0)
-        return op_fail(op, error_status(errno), errno, "pipe");
-    launch->info_fd = info[0];
-    launch->fds[BWRAP_INFO_FD] = info[1];
+    if (err)
+        return op_fail(op, error_status(err), err, "pipe");
     if (pipe2(output, O_CLOEXEC) < 0)
         return op_fail(op, error_status(errno), errno, "pipe");
     launch->output_fd = output[0];

@@ -138,7 +138,7 @@ static int32_t answer_read(struct op *op, struct hijack *hijack)
 {
     char *text = malloc(ANSWER_MAX);
     int64_t until = now_ns() + ANSWER_NS;
-    struct http_head head;
+    struct http_head head = { 0 };
     int32_t status = text ? RT_OK : op_fail(op, RT_E_NOMEM, 0, "the Engine's answer");
     size_t len = 0;
     int parsed = 0;

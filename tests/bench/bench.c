@@ -4,6 +4,7 @@
 #include "host/measure/stats.h"
 
 #include <cjson/cJSON.h>
+#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -47,6 +48,14 @@ static double side_median(struct side *side)
     return stats.median;
 }
 
+/* BENCH=PATTERN in the environment: only what matches. */
+static bool is_wanted(const char *name)
+{
+    const char *pattern = getenv("BENCH");
+
+    return !pattern || fnmatch(pattern, name, 0) == 0;
+}
+
 void bench_run(const struct bench *bench)
 {
     static uint64_t random;
@@ -54,8 +63,10 @@ void bench_run(const struct bench *bench)
     struct side baseline = { .work = bench->baseline, .arg = bench->arg };
     struct round_item items[] = { { .run = side_run, .arg = &ours }, { .run = side_run, .arg = &baseline } };
     double our_median, base_median;
-    cJSON *row = cJSON_CreateObject();
+    cJSON *row;
 
+    if (!is_wanted(bench->name))
+        return;
     rounds_run(&(struct rounds){ .items = items,
                                  .n = 2,
                                  .warm_up = (unsigned)bench->warm_up,
@@ -66,6 +77,7 @@ void bench_run(const struct bench *bench)
     printf("%-24s ours %10.3f  baseline %10.3f %-6s ratio %.3f%s\n", bench->name, our_median, base_median, bench->unit,
            our_median / base_median, bench->more_is_better ? " (more is better)" : "");
     fflush(stdout);
+    row = cJSON_CreateObject();
     cJSON_AddStringToObject(row, "name", bench->name);
     cJSON_AddNumberToObject(row, "ours", our_median);
     cJSON_AddNumberToObject(row, "baseline", base_median);
@@ -78,7 +90,7 @@ void bench_run(const struct bench *bench)
 
 int bench_write(const char *file)
 {
-    char *text = cJSON_Print(report);
+    char *text = report ? cJSON_Print(report) : NULL;
     FILE *out = fopen(file, "w");
     int failed = !text || !out || fputs(text, out) < 0 || fputc('\n', out) == EOF;
 

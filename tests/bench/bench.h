@@ -17,7 +17,8 @@ struct bench {
     int more_is_better; /* for the reader; ratio is ours to baseline in any case */
 };
 
-/* Runs it and adds its medians to the report. */
+/* Runs it and adds its medians to the report; not if BENCH in the environment is a pattern that its name does not
+ * match. */
 void bench_run(const struct bench *bench);
 
 /* Writes all that was run as JSON: an array of {"name", "ours", "baseline", "unit", "ratio"}. 0 on success. */

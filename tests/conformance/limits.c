@@ -96,12 +96,19 @@ CONFORMANCE_TEST(limits, N3_in_a_session)
 {
     const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 * MIB };
     const rt_session_spec session = { .size = sizeof session, .id = "s" };
+    const struct run *r;
 
     NEED(RT_CAP_LIMIT_MEMORY | RT_CAP_SESSION);
     limited_up("box", &limits, "memory_bytes");
     ASSERT_STATUS(RT_OK, fx.ops->session_create(fx.rt, "box", &session, CALL, NULL));
     greedy_dies(in("s", GREEDY));
-    EXPECT_RUN(in("s", "echo lives on"), 0, "lives on\n");
+    /* Until what it killed has given its memory back, the kernel may find nothing left to kill but the shell. */
+    r = in("s", "echo lives on");
+    cr_expect(run_is(r, 0, "lives on\n") || r->status == RT_E_SESSION_CLOSED, "%s", run_describe(r));
+    EXPECT_RUN(sh("box", "echo on"), 0, "on\n");
+    EXPECT_STATUS(RT_OK, fx.ops->session_destroy(fx.rt, "box", "s", CALL));
+    ASSERT_STATUS(RT_OK, fx.ops->session_create(fx.rt, "box", &session, CALL, NULL));
+    EXPECT_RUN(in("s", "echo again"), 0, "again\n");
 }
 
 struct bystander {
