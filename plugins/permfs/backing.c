@@ -11,28 +11,37 @@
  */
 #define FLAGS_THAT_CHANGE (O_APPEND | O_DIRECT)
 
+/* How many are closed along with an opening: the rest is the watching thread's. */
+#define CLOSED_ALONG 16
+#define CLOSED_BATCH 256
+
 /*
  * Registers a file. One that is open for writing is opened anew for that, by O_PATH: its backing may outlive the
  * handle, and must not keep the file from being executed (ETXTBSY).
  */
 static int32_t register_file(struct fs *fs, int fd, bool for_writing)
 {
-    int32_t id;
+    int32_t id, closed[CLOSED_ALONG];
+    size_t n;
 
-    if (!for_writing)
-        return device_backing_open(&fs->device, fd);
-    fd = below_reopen(fd, O_PATH);
-    if (fd < 0)
-        return fd;
-    id = device_backing_open(&fs->device, fd);
-    close(fd);
+    if (for_writing) {
+        fd = below_reopen(fd, O_PATH);
+        if (fd < 0)
+            return fd;
+    }
+    n = nodes_unkept(&fs->nodes, closed, CLOSED_ALONG);
+    id = device_backing_open(&fs->device, fd, closed, n);
+    if (for_writing)
+        close(fd);
     return id;
 }
 
-/* Joins those who have the node open; lock held. Without any, `id` decides. */
-static void join(struct node *node, struct handle *handle, int32_t id)
+/* Joins those who have the node open; lock held. Without any, a backing that was kept decides, and then `id`. */
+static void join(struct node_table *t, struct node *node, struct handle *handle, int32_t id)
 {
-    if (!node->n_passed && !node->n_cached && id > 0)
+    if (node->backing && !node->n_passed)
+        node_reuse_locked(t, node);
+    else if (!node->backing && !node->n_cached && id > 0)
         node->backing = id;
     handle->way = node->backing ? WAY_PASSED : WAY_CACHED;
     if (node->backing)
@@ -49,9 +58,11 @@ int32_t backing_join(struct fs *fs, struct node *node, struct handle *handle, in
     bool decide;
 
     pthread_mutex_lock(&t->lock);
-    decide = !node->n_passed && !node->n_cached && !changes && device_passes(&fs->device);
+    if (changes)
+        node_unkeep_locked(t, node);
+    decide = !node->backing && !node->n_cached && !changes && device_passes(&fs->device);
     if (!decide)
-        join(node, handle, 0);
+        join(t, node, handle, 0);
     backing = node->backing;
     pthread_mutex_unlock(&t->lock);
     *ret_direct = backing && changes;
@@ -60,11 +71,11 @@ int32_t backing_join(struct fs *fs, struct node *node, struct handle *handle, in
 
     id = register_file(fs, fd, (flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY);
     pthread_mutex_lock(&t->lock);
-    join(node, handle, id);
+    join(t, node, handle, id);
     backing = node->backing;
     pthread_mutex_unlock(&t->lock);
     if (id > 0 && id != backing) /* another thread was faster */
-        device_backing_close(&fs->device, id);
+        device_backing_close(&fs->device, &id, 1);
     return backing;
 }
 
@@ -78,11 +89,20 @@ void backing_leave(struct fs *fs, struct handle *handle)
     pthread_mutex_lock(&fs->nodes.lock);
     if (handle->way == WAY_CACHED) {
         node->n_cached--;
-    } else if (--node->n_passed == 0) {
+    } else if (--node->n_passed == 0 && !node_keep_locked(&fs->nodes, node)) {
         id = node->backing;
         node->backing = 0;
     }
     pthread_mutex_unlock(&fs->nodes.lock);
     if (id)
-        device_backing_close(&fs->device, id);
+        device_backing_close(&fs->device, &id, 1);
+}
+
+void backings_close_unkept(struct fs *fs)
+{
+    int32_t ids[CLOSED_BATCH];
+    size_t n;
+
+    while ((n = nodes_unkept(&fs->nodes, ids, CLOSED_BATCH)))
+        device_backing_close(&fs->device, ids, n);
 }

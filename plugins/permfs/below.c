@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -38,7 +39,10 @@ int below_open(int dir, const char *name, int flags, mode_t mode)
 int below_reopen(int fd, int flags)
 {
     char room[BELOW_FD_PATH_MAX];
-    int again = open(below_fd_path(fd, room), flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY));
+    int again = flags == O_PATH ? open_tree(fd, "", AT_EMPTY_PATH | OPEN_TREE_CLOEXEC) : -1; /* without a walk */
+
+    if (again < 0)
+        again = open(below_fd_path(fd, room), flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY));
 
     return again < 0 ? -errno : again;
 }

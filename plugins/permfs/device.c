@@ -33,33 +33,36 @@ const struct device_request *device_request(void)
     return &request_now;
 }
 
-static int backing_ioctl(struct device *device, unsigned long request, void *arg)
+/* With the privilege raised. */
+static void close_all(struct device *device, const int32_t *ids, size_t n)
 {
-    int r = privilege_raise(), err;
-
-    if (r)
-        return r;
-    r = ioctl(device->fd, request, arg);
-    err = errno;
-    privilege_lower();
-    return r < 0 ? -err : r;
+    for (size_t i = 0; i < n; i++)
+        (void)ioctl(device->fd, BACKING_CLOSE, &(uint32_t){ (uint32_t)ids[i] });
 }
 
-int32_t device_backing_open(struct device *device, int fd)
+int32_t device_backing_open(struct device *device, int fd, const int32_t *closed, size_t n_closed)
 {
     struct backing_map map = { .fd = fd };
-    int32_t id = backing_ioctl(device, BACKING_OPEN, &map);
+    int32_t id = privilege_raise();
 
+    if (!id) {
+        close_all(device, closed, n_closed);
+        id = ioctl(device->fd, BACKING_OPEN, &map);
+        if (id < 0)
+            id = -errno;
+        privilege_lower();
+    }
     if (id == -EPERM) /* root of a container, say: it will not be otherwise the next time */
         atomic_store(&device->passes, false);
     return id;
 }
 
-void device_backing_close(struct device *device, int32_t id)
+void device_backing_close(struct device *device, const int32_t *ids, size_t n)
 {
-    uint32_t arg = (uint32_t)id;
-
-    (void)backing_ioctl(device, BACKING_CLOSE, &arg);
+    if (!n || privilege_raise())
+        return;
+    close_all(device, ids, n);
+    privilege_lower();
 }
 
 bool device_passes(const struct device *device)

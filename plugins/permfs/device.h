@@ -43,10 +43,10 @@ const struct device_request *device_request(void);
 bool device_passes(const struct device *device);
 /*
  * Registers the file of fd, which stays the caller's. Returns an id > 0 or -errno; after -EPERM device_passes is
- * false. Thread-safe.
+ * false. Closes others first, which is cheaper along with it, and makes room where the disk is full. Thread-safe.
  */
-int32_t device_backing_open(struct device *device, int fd);
-void device_backing_close(struct device *device, int32_t id); /* open files of it live on */
+int32_t device_backing_open(struct device *device, int fd, const int32_t *closed, size_t n_closed);
+void device_backing_close(struct device *device, const int32_t *ids, size_t n); /* open files of them live on */
 
 /* As fuse_reply_open and fuse_reply_create, for a file to be passed through to the backing file `id`, 0 for none. */
 int device_reply_open(fuse_req_t req, struct fuse_file_info *fi, int32_t id);

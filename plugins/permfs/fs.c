@@ -294,17 +294,17 @@ int fs_stat(struct fs *fs, struct node *node, struct stat *ret)
 struct open_args {
     int flags;
     int fd;
+    struct stat *st;
 };
 
 static int open_place(struct node_table *t, const struct place *place, struct node *node, void *arg)
 {
     struct open_args *a = arg;
-    struct stat st;
     int fd = place_open(t, place, a->flags, 0);
 
     if (fd < 0)
         return fd;
-    if (fstat(fd, &st) < 0 || !below_same(&st, node->dev, node->ino, node->kind)) {
+    if (fstat(fd, a->st) < 0 || !below_same(a->st, node->dev, node->ino, node->kind)) {
         close(fd);
         return -ESTALE;
     }
@@ -314,7 +314,14 @@ static int open_place(struct node_table *t, const struct place *place, struct no
 
 int fs_open_node(struct fs *fs, struct node *node, int flags, int *ret_fd)
 {
-    struct open_args a = { .flags = flags, .fd = -1 };
+    struct stat st;
+
+    return fs_open_seen(fs, node, flags, ret_fd, &st);
+}
+
+int fs_open_seen(struct fs *fs, struct node *node, int flags, int *ret_fd, struct stat *ret_st)
+{
+    struct open_args a = { .flags = flags, .fd = -1, .st = ret_st };
     int r = place_run(&fs->nodes, node, open_place, &a);
 
     if (!r)

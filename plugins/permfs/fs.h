@@ -99,6 +99,8 @@ int fs_stat(struct fs *fs, struct node *node, struct stat *ret);
 int fs_open_path(struct fs *fs, struct node *node, int *ret_fd);
 /* Opens the node by its name and makes sure that it is the node. Returns 0 or -errno. */
 int fs_open_node(struct fs *fs, struct node *node, int flags, int *ret_fd);
+/* The same, with the attributes that it was made sure by. */
+int fs_open_seen(struct fs *fs, struct node *node, int flags, int *ret_fd, struct stat *ret_st);
 
 void handle_drop(struct fs *fs, struct handle *handle);
 

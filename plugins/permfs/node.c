@@ -73,6 +73,7 @@ static void hash_remove(struct node_table *t, struct node *node)
 
     if (!node->hashed)
         return;
+    node_unkeep_locked(t, node);
     while (*p != node)
         p = &(*p)->next;
     *p = node->next;
@@ -109,7 +110,9 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
 {
     struct stat st;
 
-    *t = (struct node_table){ .epoch = 1, .max_fds = max_fds, .fd_trust_ns = fd_trust_ns, .inotify = -1 };
+    *t = (struct node_table){
+        .epoch = 1, .max_fds = max_fds, .fd_trust_ns = fd_trust_ns, .inotify = -1, .kept_wake = -1
+    };
     if (fstat(root_fd, &st) < 0)
         return -errno;
     t->buckets = calloc(BUCKETS_MIN, sizeof(*t->buckets));
@@ -119,6 +122,7 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
     pthread_mutex_init(&t->lock, NULL);
     TAILQ_INIT(&t->fd_lru);
     LIST_INIT(&t->all);
+    LIST_INIT(&t->kept);
     t->rules = rules_ref(rules);
     t->root.dev = st.st_dev;
     t->root.ino = st.st_ino;
@@ -497,7 +501,7 @@ static bool is_settled(const struct stat *st)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_REALTIME, &now);
+    clock_gettime(CLOCK_REALTIME_COARSE, &now); /* as files get their times */
     return (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec > SETTLE_NS;
 }
 

@@ -78,7 +78,11 @@ struct node {
     struct stamp seen;           /* of the content or listing that the kernel may have cached */
     int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
     uint32_t n_passed, n_cached; /* handles of either way */
+    bool kept_long;              /* since before the latest ageing */
+    LIST_ENTRY(node) kept;       /* on the table's list while there is a backing and no n_passed */
 };
+
+#define KEPT_MAX 4096 /* backings: files that the kernel holds open below and that no process's limit counts */
 
 #define WATCH_BUCKETS 4096
 
@@ -100,6 +104,11 @@ struct node_table {
     int inotify; /* -1 = nothing is watched */
     size_t n_watches, max_watches;
     struct node *watched[WATCH_BUCKETS]; /* by descriptor */
+
+    int kept_wake; /* eventfd, written when there is something to close again; -1 = no backing is kept */
+    LIST_HEAD(kept_list, node) kept;
+    size_t n_kept, n_unkept; /* together KEPT_MAX at most */
+    int32_t unkept[KEPT_MAX];
 
     struct node root;
 };
@@ -161,6 +170,18 @@ void node_unwatch_locked(struct node_table *t, struct node *dir);             /*
 void node_unwatched(struct node_table *t, struct node *dir);                  /* the kernel has dropped its watch */
 size_t nodes_watched_by(struct node_table *t, int wd, struct node **ret, size_t max); /* referenced */
 bool node_is_watched(struct node *node);                                              /* false for a file */
+
+/* ---- backings that are kept for a file's next opening (node_kept.c); _locked: lock held ---- */
+
+void nodes_kept_init(struct node_table *t, int wake);            /* wake: see kept_wake */
+bool node_keep_locked(struct node_table *t, struct node *node);  /* false: there is no room, or none may be kept */
+void node_reuse_locked(struct node_table *t, struct node *node); /* takes the kept backing into use again */
+/* Gives up the backing if it is a kept one; it is then among the unkept. */
+void node_unkeep_locked(struct node_table *t, struct node *node);
+/* Gives up those that were kept through two calls. Returns whether there are others. */
+bool nodes_kept_age(struct node_table *t);
+/* Moves up to max of the unkept to ret: the caller's to close. */
+size_t nodes_unkept(struct node_table *t, int32_t *ret, size_t max);
 
 /* ---- all that have a name ---- */
 

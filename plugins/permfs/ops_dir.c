@@ -51,11 +51,7 @@ void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 
     delta_freshen(fs);
     if (!r)
-        r = fs_open_node(fs, node, O_RDONLY | O_DIRECTORY, &fd);
-    if (!r && fstat(fd, &st) < 0) {
-        r = -errno;
-        close(fd);
-    }
+        r = fs_open_seen(fs, node, O_RDONLY | O_DIRECTORY, &fd, &st);
     if (r) {
         free(dir);
         fs_reply(req, r);

@@ -37,17 +37,16 @@ static bool is_for_writing(int flags)
     return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
 }
 
-/* Hands fd to a new handle in fi. Closes it on failure. *ret_backing is for the reply. */
-static int handle_start(struct fs *fs, struct node *node, int fd, struct fuse_file_info *fi, int32_t *ret_backing)
+/* Hands fd, of which st has just been taken, to a new handle in fi. Closes it on failure. *ret_backing: for the reply.
+ */
+static int handle_start(struct fs *fs, struct node *node, int fd, struct stat *st, struct fuse_file_info *fi,
+                        int32_t *ret_backing)
 {
     struct handle *handle = malloc(sizeof *handle);
-    struct stat st;
     bool kept, direct;
     int r = handle ? 0 : -ENOMEM;
 
-    if (!r && (fi->flags & O_TRUNC) && ftruncate(fd, 0) < 0)
-        r = -errno;
-    if (!r && fstat(fd, &st) < 0)
+    if (!r && (fi->flags & O_TRUNC) && (ftruncate(fd, 0) < 0 || fstat(fd, st) < 0))
         r = -errno;
     if (r) {
         close(fd);
@@ -59,7 +58,7 @@ static int handle_start(struct fs *fs, struct node *node, int fd, struct fuse_fi
     fi->noflush = !is_for_writing(fi->flags);
     *ret_backing = backing_join(fs, node, handle, fd, fi->flags, &direct);
     fi->direct_io = direct;
-    kept = node_content_kept(&fs->nodes, node, &st);
+    kept = node_content_kept(&fs->nodes, node, st);
     fi->keep_cache = kept && !*ret_backing; /* nothing is cached of what is passed through; the kernel insists */
     node_add_handle(&fs->nodes, node, handle, fd);
     fi->fh = (uint64_t)(uintptr_t)handle;
@@ -71,6 +70,7 @@ void fs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct fs *fs = fs_of(req);
     struct node *node = fs_node(fs, ino);
     int32_t backing = 0;
+    struct stat st;
     int fd, r = fs_allow(fs, node, is_for_writing(fi->flags) ? PERM_WRITE : PERM_READ);
 
     if (!r && !S_ISREG(node->kind))
@@ -78,9 +78,9 @@ void fs_op_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     if (!r && is_for_writing(fi->flags))
         r = delta_touch_node(fs, node);
     if (!r)
-        r = fs_open_node(fs, node, flags_below(fi->flags), &fd);
+        r = fs_open_seen(fs, node, flags_below(fi->flags), &fd, &st);
     if (!r)
-        r = handle_start(fs, node, fd, fi, &backing);
+        r = handle_start(fs, node, fd, &st, fi, &backing);
     if (r)
         fs_reply(req, r);
     else if (device_reply_open(req, fi, backing) == -ENOENT)
@@ -142,7 +142,7 @@ static int create_entry(struct fs *fs, const struct place *place, mode_t mode, s
         close(fd);
         return r;
     }
-    r = handle_start(fs, fs_node(fs, ret->ino), fd, fi, ret_backing);
+    r = handle_start(fs, fs_node(fs, ret->ino), fd, &st, fi, ret_backing);
     if (r)
         node_forget(&fs->nodes, fs_node(fs, ret->ino), 1);
     else if (fi->flags & O_TRUNC)

@@ -1,5 +1,6 @@
 #include "watch.h"
 
+#include "backing.h"
 #include "below.h"
 
 #include <errno.h>
@@ -191,22 +192,25 @@ static bool is_known(struct fs *fs, struct node *dir, const char *name, struct n
     return below_same(&st, child->dev, child->ino, child->kind);
 }
 
-static void on_name(struct fs *fs, struct node *dir, const struct inotify_event *e)
+/* Returns whether the directory's own attributes have changed with it. */
+static bool on_name(struct fs *fs, struct node *dir, const struct inotify_event *e)
 {
+    const bool is_entry = e->mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO);
     struct node *child;
+    bool known;
 
     if (is_hidden(fs, dir, e->name))
-        return;
+        return false;
     child = node_find(&fs->nodes, dir, e->name);
-    if (e->mask & (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO)) {
-        if (!is_known(fs, dir, e->name, child))
-            forget_entry(fs, dir, e->name);
-        forget_attr(fs, dir);
-    }
+    known = is_entry && is_known(fs, dir, e->name, child);
+    if (is_entry && !known)
+        forget_entry(fs, dir, e->name);
     if (child) {
-        forget_attr(fs, child);
+        if (!known)
+            forget_attr(fs, child);
         node_put(&fs->nodes, child);
     }
+    return is_entry;
 }
 
 /* Whether the directory is where the table has it. */
@@ -229,22 +233,37 @@ static void on_self(struct fs *fs, struct node *dir, uint32_t mask)
     }
 }
 
-static void on_event(struct fs *fs, const struct inotify_event *e)
+/* As on_name. */
+static bool on_event(struct fs *fs, const struct inotify_event *e)
 {
     struct node *dirs[SAME_MAX];
+    bool changed = false;
     size_t n;
 
     if (e->mask & IN_Q_OVERFLOW) {
         fs_forget_all(fs, fs->watch.session);
-        return;
+        return false;
     }
     n = nodes_watched_by(&fs->nodes, e->wd, dirs, SAME_MAX);
     for (size_t i = 0; i < n; i++) {
         atomic_fetch_add(&dirs[i]->changes, 1); /* before the notice: see watch_told */
         if (e->len)
-            on_name(fs, dirs[i], e);
+            changed |= on_name(fs, dirs[i], e);
         else
             on_self(fs, dirs[i], e->mask);
+        node_put(&fs->nodes, dirs[i]);
+    }
+    return changed;
+}
+
+/* The attributes of the directories with that descriptor; 0 = of none. */
+static void forget_watched(struct fs *fs, int wd)
+{
+    struct node *dirs[SAME_MAX];
+    size_t n = nodes_watched_by(&fs->nodes, wd, dirs, SAME_MAX);
+
+    for (size_t i = 0; i < n; i++) {
+        forget_attr(fs, dirs[i]);
         node_put(&fs->nodes, dirs[i]);
     }
 }
@@ -262,13 +281,19 @@ static void take_events(struct fs *fs, char *buf)
 
     while ((n = read(fs->nodes.inotify, buf, EVENTS_SIZE)) > 0) {
         const struct inotify_event *last = NULL, *e;
+        int changed = 0; /* directory: its attributes are taken back once for all events in it that are in a row */
 
         for (ssize_t at = 0; at < n; at += (ssize_t)(sizeof *e + e->len)) {
             e = (const void *)(buf + at);
-            if (!is_again(e, last))
-                on_event(fs, e);
+            if (e->wd != changed) {
+                forget_watched(fs, changed);
+                changed = 0;
+            }
+            if (!is_again(e, last) && on_event(fs, e))
+                changed = e->wd;
             last = e;
         }
+        forget_watched(fs, changed);
     }
 }
 
@@ -293,30 +318,54 @@ static void take_late(struct fs *fs)
     }
 }
 
+static int64_t now_ms(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* Returns whether there are kept ones, to be aged later. */
+static bool tend_backings(struct fs *fs, int64_t *aged_ms)
+{
+    const int64_t now = now_ms();
+    bool more = true;
+
+    if (now - *aged_ms >= BACKING_KEPT_MS) {
+        more = nodes_kept_age(&fs->nodes);
+        *aged_ms = now;
+    }
+    backings_close_unkept(fs);
+    return more;
+}
+
 static void *watch_run(void *arg)
 {
     struct fs *fs = arg;
     struct pollfd v[2] = { { fs->nodes.inotify, POLLIN, 0 }, { fs->watch.wake, POLLIN, 0 } };
     char *buf = aligned_alloc(_Alignof(struct inotify_event), EVENTS_SIZE);
+    int64_t aged_ms = 0;
+    bool again = false, keeps = false;
     eventfd_t count;
-    bool again = false;
 
     while (buf && !atomic_load(&fs->watch.stop)) {
-        int n = poll(v, 2, again ? AGAIN_MS : -1);
+        int n = poll(v, 2, again ? AGAIN_MS : keeps ? BACKING_KEPT_MS : -1);
 
-        if (n == 0)
-            delta_refresh(fs);
-        again = false;
-        if (n <= 0)
+        if (n < 0)
             continue;
         (void)eventfd_read(fs->watch.wake, &count);
         take_late(fs);
-        if (!v[0].revents || atomic_load(&fs->watch.stop))
-            continue;
-        usleep(BATCH_MS * 1000);
-        delta_refresh(fs);
-        take_events(fs, buf);
-        again = fs->delta.on;
+        if (atomic_load(&fs->watch.stop))
+            break;
+        if (n)
+            usleep(BATCH_MS * 1000);
+        if ((again && !n) || v[0].revents)
+            delta_refresh(fs);
+        again = (v[0].revents && fs->delta.on) || (again && n);
+        if (v[0].revents)
+            take_events(fs, buf);
+        keeps = tend_backings(fs, &aged_ms);
     }
     free(buf);
     return NULL;
@@ -325,8 +374,11 @@ static void *watch_run(void *arg)
 void watch_start(struct fs *fs, struct fuse_session *session)
 {
     fs->watch.session = session;
-    if (fs->nodes.inotify >= 0)
-        fs->watch.running = pthread_create(&fs->watch.thread, NULL, watch_run, fs) == 0;
+    if (fs->nodes.inotify < 0)
+        return;
+    fs->watch.running = pthread_create(&fs->watch.thread, NULL, watch_run, fs) == 0;
+    if (fs->watch.running && !fs->delta.on) /* a file that is held is not refreshed from the codebase */
+        nodes_kept_init(&fs->nodes, fs->watch.wake);
 }
 
 void watch_stop(struct fs *fs)

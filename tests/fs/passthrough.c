@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -245,6 +247,107 @@ FS_TEST(passthrough, setuid_bits_do_not_survive_a_write)
     close(fd);
     cr_assert(stat(path, &st) == 0);
     cr_expect((st.st_mode & 06000) == 0, "%o", st.st_mode);
+}
+
+static void use(const char *name, int flags)
+{
+    char c;
+    int fd = openat(at, name, flags);
+
+    WORKS(fd);
+    WORKS(read(fd, &c, 1));
+    close(fd);
+}
+
+/* Whatever is kept for a next opening. */
+FS_TEST(passthrough, a_file_replaced_after_its_use_is_another_one)
+{
+    char from[128], to[128];
+
+    snprintf(from, sizeof from, "%s/g", h.base);
+    snprintf(to, sizeof to, "%s/f", h.base);
+    cr_assert(tree_put(h.base, "f", "0"));
+    start();
+    for (int i = 0; i < 8; i++) {
+        const char text[] = { (char)('1' + i), 0 };
+        const int flags = i % 2 ? O_RDWR : O_RDONLY;
+
+        use("f", flags);
+        if (i % 4 < 2) {
+            cr_assert(tree_put(h.base, "g", text) && rename(from, to) == 0);
+            for (int64_t end = now_ns() + INT64_C(10000000000); now_ns() < end && !tree_is(h.mnt, "f", text);)
+                sleep_ms(5);
+        } else {
+            cr_assert(tree_put(h.mnt, "g", text));
+            use("g", flags);
+            WORKS(renameat(at, "g", at, "f"));
+        }
+        cr_expect(tree_is(h.mnt, "f", text), "%s", text);
+        use("f", O_RDWR);
+        cr_expect(tree_is(h.base, "f", text), "%s", text);
+    }
+}
+
+static bool space_is(fsfilcnt_t inodes)
+{
+    struct statvfs st;
+
+    for (int64_t end = now_ns() + INT64_C(20000000000); now_ns() < end; sleep_ms(5))
+        if (statvfs(h.base, &st) == 0 && st.f_ffree == inodes)
+            return true;
+    return false;
+}
+
+/* On a filesystem of its own, whose free inodes tell of every file that is held. */
+FS_TEST(passthrough, a_file_without_a_name_is_let_go)
+{
+    struct statvfs before;
+    char path[128];
+
+    if (geteuid() != 0)
+        harness_skip(&h, "only root can mount a filesystem to count on");
+    cr_assert(mount("tmpfs", h.base, "tmpfs", 0, "size=4m,nr_inodes=64,mode=755") == 0);
+    WORKS(statvfs(h.base, &before));
+    start();
+    for (int i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%d", h.base, i);
+        cr_expect(tree_put(h.mnt, path + strlen(h.base) + 1, "text"));
+        use(path + strlen(h.base) + 1, i % 2 ? O_RDWR : O_RDONLY);
+    }
+    WORKS(unlinkat(at, "0", 0));
+    WORKS(renameat(at, "1", at, "2"));
+    cr_expect(space_is(before.f_ffree - 1), "what the sandbox removed is held");
+    use("2", O_RDONLY);
+    WORKS(unlink(path)); /* 2, by the host */
+    cr_expect(space_is(before.f_ffree), "what the host removed is held");
+    close(at);
+    at = -1;
+    harness_stop(&h);
+    WORKS(umount2(h.base, MNT_DETACH));
+}
+
+/* A program is written and run, here and on the host, while what was opened for it may still be kept. */
+FS_TEST(passthrough, what_was_written_can_be_run_at_once)
+{
+    char path[128];
+
+    start();
+    for (int i = 0; i < 5; i++) {
+        int fd = openat(at, "run", O_WRONLY | O_CREAT | O_TRUNC, 0755), status = -1;
+
+        WORKS(fd);
+        cr_expect(write(fd, "#!/bin/true\n", 12) == 12);
+        close(fd);
+        for (int host = 0; host < 2; host++) {
+            snprintf(path, sizeof path, "%s/run", host ? h.base : h.mnt);
+            if (fork() == 0) {
+                execl(path, path, (char *)NULL);
+                _exit(errno);
+            }
+            wait(&status);
+            cr_expect(status == 0, "%s: %s", path, strerror(WEXITSTATUS(status)));
+        }
+    }
 }
 
 static int open_in_turns(unsigned seed)
