@@ -18,8 +18,9 @@
  * kernel, or 0. *ret_direct: what is read and written goes through the daemon all the same, and is not cached.
  */
 int32_t backing_join(struct fs *fs, struct node *node, struct handle *handle, int fd, int flags, bool *ret_direct);
-#define BACKING_KEPT_MS 1000
-void backings_close_unkept(struct fs *fs);
 void backing_leave(struct fs *fs, struct handle *handle); /* when it is closed */
+
+#define BACKING_KEPT_MS 1000
+void backings_close_unkept(struct fs *fs); /* by the thread that ages them */
 
 #endif

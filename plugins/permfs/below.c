@@ -43,7 +43,6 @@ int below_reopen(int fd, int flags)
 
     if (again < 0)
         again = open(below_fd_path(fd, room), flags | O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY));
-
     return again < 0 ? -errno : again;
 }
 

@@ -10,7 +10,7 @@
  * through a mapping, and the directory's watch would not say so. So no event is wanted of data that is written.
  *
  * A thread of its own gives notice to the kernel, for that can wait for a directory's lock, whose holder waits for a
- * worker.
+ * worker. The same thread closes the backings that are no longer kept (backing.h).
  */
 #ifndef STOCKADE_PERMFS_WATCH_H
 #define STOCKADE_PERMFS_WATCH_H
