@@ -323,6 +323,26 @@ FS_TEST(passthrough, a_file_without_a_name_is_let_go)
     cr_expect(space_is(before.f_ffree), "what the host removed is held");
 }
 
+/* Nothing of the codebase is in use once the daemon has ended, however short ago a file was. */
+FS_TEST(passthrough, the_codebase_can_be_unmounted_after_the_end)
+{
+    int r = -1;
+
+    if (geteuid() != 0)
+        harness_skip(&h, "only root can mount a filesystem to unmount");
+    cr_assert(mount("tmpfs", h.base, "tmpfs", 0, "size=4m,mode=755") == 0);
+    cr_assert(tree_put(h.base, "f", "text"));
+    start();
+    use("f", O_RDWR);
+    close(at);
+    at = -1;
+    cr_expect(harness_request(&h, PERMFS_QUIT, NULL, 0) == PERMFS_OK);
+    for (int64_t end = now_ns() + INT64_C(20000000000); r < 0 && now_ns() < end; sleep_ms(5))
+        r = umount2(h.base, 0);
+    WORKS(r);
+    cr_expect(harness_await_end(&h, 5000));
+}
+
 /* A program is written and run, here and on the host, while what was opened for it may still be kept. */
 FS_TEST(passthrough, what_was_written_can_be_run_at_once)
 {

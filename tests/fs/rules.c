@@ -319,7 +319,10 @@ FS_TEST(rules, new_rules_hold_at_once)
     int fd;
 
     cr_assert(tree_put(h.base, "a", "1") && tree_put(h.base, "b", "2") && tree_put(h.base, "d/c", "3"));
+    cr_assert(tree_put(h.base, "d/used", "4"));
     start(before, N(before));
+    WORKS(open_close("a", O_RDWR)); /* what these opened may be kept (backing.h) */
+    WORKS(open_close("d/used", O_RDWR));
     WORKS(fstatat(at, "a", &st, 0));
     FAILS(ENOENT, fstatat(at, "b", &st, 0));
     fd = openat(at, "d/c", O_RDWR);
@@ -327,7 +330,10 @@ FS_TEST(rules, new_rules_hold_at_once)
     replace(after, N(after));
     FAILS(ENOENT, fstatat(at, "a", &st, 0));
     WORKS(fstatat(at, "b", &st, 0));
+    FAILS(ENOENT, open_close("a", O_RDONLY));
     FAILS(EACCES, open_close("d/c", O_RDWR));
+    FAILS(EACCES, open_close("d/used", O_RDWR));
+    WORKS(open_close("d/used", O_RDONLY));
     cr_expect(pwrite(fd, "4", 1, 0) == 1);
     close(fd);
     cr_expect(tree_is(h.mnt, "d/c", "4"));
