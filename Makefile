@@ -1,4 +1,4 @@
-# Targets for people: all deps demo check check-full bench asan tsan lint format install clean. See README.md.
+# Targets for people: all deps demo check check-full check-fs bench asan tsan lint format install clean. See README.md.
 #
 # Everything lands under $(BUILD): the command at build/stockade, plugins in build/lib/stockade, helpers in
 # build/libexec/stockade, as an install has them below $(PREFIX). SAN=address,undefined or SAN=thread builds
@@ -52,9 +52,10 @@ SUPPORT_OBJ := $(call obj,tests/support/*.c)
 RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,fixture host lacks main)
 PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent
 TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/engine $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
+JUDGES := $(BUILD)/tests/fsx $(BUILD)/tests/workspace
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
-.PHONY: all unit deps demo check check-full bench asan tsan fuzz lint format install clean tests programs
+.PHONY: all unit deps demo check check-full check-fs bench asan tsan fuzz lint format install clean tests judges programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -65,7 +66,9 @@ programs: $(PROGRAMS)
 
 unit: $(UNIT_TESTS) $(TEST_PLUGINS)
 
-tests: $(TESTS) $(EXAMPLES) $(BUILD)/tests/bench $(BUILD)/tests/stress
+tests: $(TESTS) $(EXAMPLES) $(JUDGES) $(BUILD)/tests/bench $(BUILD)/tests/stress
+
+judges: $(JUDGES)
 
 deps:
 	@tests/deps.sh
@@ -197,6 +200,15 @@ $(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(MEASURE_OBJ) $(WIRE_OBJ) $(B
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -lm -ldl
 
+# What check-fs judges the workspace's filesystem with, beside other people's programs.
+$(BUILD)/obj/tests/judges/%.o: CPPFLAGS_ALL += -Itests/bench
+$(BUILD)/tests/fsx: $(call obj,tests/judges/fsx.c tests/judges/trees.c)
+$(BUILD)/tests/workspace: $(call obj,tests/judges/workspace.c tests/bench/fs_mount.c) $(WIRE_OBJ)
+$(JUDGES):
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@
+
 $(BUILD)/tests/plugins/%.so: $(BUILD)/obj/tests/plugins/%.o
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -215,6 +227,10 @@ check: deps
 
 check-full: deps
 	@tests/check.sh full
+
+# Twenty minutes or so; installs fio and stress-ng.
+check-fs: deps
+	@tests/check_fs.sh
 
 # BENCH=PATTERN for some of them: exec.bwrap, fs.*, ...
 bench: all

@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# check_fs.sh [short]: what others judge filesystems with, on a workspace where everything is writable: random
+# operations beside an oracle (fsx), fio's verification, stress-ng's filesystem stressors, git, a build of this
+# project, a Python virtual environment; with the fast paths on and off, as root and as an ordinary user. short takes
+# some ten seconds and needs nothing installed: fsx and git. FSX_SEED replays a run of fsx.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/lib.sh
+short=${1:-}
+export TMPDIR=$work
+
+# packages PROGRAM PACKAGE ...: installs those whose program is not there.
+packages() {
+    local missing=()
+    while [ $# -gt 0 ]; do
+        command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2")
+        shift 2
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    export DEBIAN_FRONTEND=noninteractive
+    "${root[@]}" apt-get update -qq
+    "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+}
+
+# judge NAME FLAGS JUDGE ARGS...: in a workspace of its own, as $who; a judge that hangs ends there.
+judges=0
+judge() {
+    local name=$1 flags=$2 script=$3 dir
+    shift 3
+    judges=$((judges + 1))
+    dir=$home/judged$judges
+    "${who[@]}" mkdir "$dir"
+    # shellcheck disable=SC2086 # flags are words
+    check "$name" "${who[@]}" timeout 900 "$STOCKADE_BUILD/tests/workspace" $flags "$dir" \
+        "$STOCKADE_BUILD/tests/judges/$script.sh" "$@"
+    "${root[@]}" rm -rf "$dir"
+}
+
+as() {
+    if [ "$1" = root ]; then
+        home=$work
+        who=("${root[@]}" env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work")
+    else
+        home=$work/user
+        who=("${root[@]}" env -i PATH="$PATH" TMPDIR="$home" HOME="$home" STOCKADE_BUILD="$STOCKADE_BUILD"
+            setpriv --reuid stockade-test --regid stockade-test --clear-groups)
+    fi
+}
+
+seed=${FSX_SEED:-$(date +%s)}
+off='--no-passthrough --no-watch --no-epoch'
+
+judged_short() {
+    as root
+    judge "fsx" "" fsx 2 "$seed"
+    judge "fsx, each fast path off" "$off" fsx 2 "$seed"
+    judge "git, 40 files" "" git 40
+    as user
+    judge "fsx as an ordinary user" "" fsx 2 "$seed"
+}
+
+# all_judges WHAT FLAGS
+all_judges() {
+    judge "fsx$1" "$2" fsx 40 "$seed"
+    judge "git, 4000 files$1" "$2" git 4000
+    judge "this project's build$1" "$2" build "$work/sources.tar"
+    judge "a Python virtual environment$1" "$2" venv
+    judge "fio$1" "$2" fio
+    judge "stress-ng$1" "$2" stress 1
+}
+
+judged_full() {
+    as root
+    all_judges "" ""
+    all_judges ", passthrough off" "--no-passthrough"
+    all_judges ", watch off" "--no-watch"
+    all_judges ", each fast path off" "$off"
+    as user
+    all_judges " as an ordinary user" ""
+    all_judges " as an ordinary user, watch off" "--no-watch"
+}
+
+if [ -z "${STOCKADE_BUILD:-}" ]; then
+    make --no-print-directory -j"$(nproc)" programs judges
+    stage build
+fi
+"${root[@]}" true 2>/dev/null || {
+    echo "check_fs.sh: takes root, or sudo" >&2
+    exit 1
+}
+ordinary_user
+cp -r tests/judges "$STOCKADE_BUILD/tests/"
+if [ -n "$short" ]; then
+    judged_short
+else
+    packages fio fio stress-ng stress-ng git git /usr/bin/python3 python3
+    tar --exclude=./build --exclude=./.git -cf "$work/sources.tar" .
+    judged_full
+fi
+totals
