@@ -59,6 +59,14 @@ static void config_put(struct wire_out *w, const struct record *record, const ch
     rules_put(w, spec);
 }
 
+/* It may have ended before it could be told: that is what counts then. what: for the message. */
+static int32_t send_failed(struct op *op, int err, const char *what)
+{
+    if (err == -EPIPE || err == -ECONNRESET)
+        return op_fail(op, RT_E_UNAVAILABLE, 0, "the filesystem daemon ended");
+    return op_fail(op, error_status(-err), -err, "%s", what);
+}
+
 /* Takes an answer: RT_OK if it is the one wanted, else what permfs says, or that it is dead. */
 static int32_t answer_take(struct op *op, int fd, uint32_t want)
 {
@@ -134,7 +142,7 @@ static int32_t config_send(struct op *op, const struct record *record, int box_f
     wire_out_release(&body);
     fd_closep(&audit.file);
     fd_closep(&audit.sock);
-    return err ? op_fail(op, error_status(-err), -err, "configure the filesystem daemon") : RT_OK;
+    return err ? send_failed(op, err, "configure the filesystem daemon") : RT_OK;
 }
 
 static int32_t daemon_configure(struct op *op, const struct record *record, int box_fd, int fd, const char *mount_point)
@@ -194,7 +202,7 @@ static int32_t daemon_ask(struct op *op, int box_fd, uint32_t type, const struct
         return op_fail(op, RT_E_UNAVAILABLE, -sock, "reach the filesystem daemon");
     err = body->failed ? -ENOMEM : msg_send(sock, type, body->data, body->len, NULL, 0);
     if (err)
-        return op_fail(op, error_status(-err), -err, "%s", what);
+        return send_failed(op, err, what);
     status = op_wait_readable(&patient, sock, now_ns() + RULES_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
     return status ? status : answer_take(op, sock, PERMFS_OK);
 }
@@ -206,7 +214,7 @@ int32_t permfs_guard(struct op *op, int fd, int init_fd, int notes_fd, int ended
     int32_t status;
 
     if (err)
-        return op_fail(op, error_status(-err), -err, "talk to the filesystem daemon");
+        return send_failed(op, err, "talk to the filesystem daemon");
     status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
     return status ? status : answer_take(op, fd, PERMFS_OK);
 }

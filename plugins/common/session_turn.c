@@ -194,7 +194,8 @@ void session_turn_give(struct session_turn *turn, struct session_link *link)
         return;
     turns = turn->turns;
     pthread_mutex_lock(&turns->lock);
-    turn->link = *link;
+    if (link->conn >= 0) /* else what was left stays: this one may have failed before it took it */
+        turn->link = *link;
     *link = (struct session_link)SESSION_LINK_NONE;
     next = turn->waiters;
     turn->held = next != NULL;

@@ -118,6 +118,20 @@ static int32_t labels_to_json(const rt_sandbox_spec *spec, cJSON *json, rt_error
     return labels ? RT_OK : error_set(err, RT_E_NOMEM, 0, "labels");
 }
 
+/* Why the codebase cannot be opened: for what the caller has named, or for what this process is short of. */
+static int32_t codebase_status(int sys_errno)
+{
+    switch (sys_errno) {
+    case ENOENT:
+    case ENOTDIR:
+    case ELOOP:
+    case ENAMETOOLONG:
+        return RT_E_INVAL;
+    default:
+        return error_status(sys_errno);
+    }
+}
+
 static int32_t codebase_resolve(const char *codebase, rt_error *err, char **ret)
 {
     cleanup_fd int fd = -1;
@@ -126,7 +140,7 @@ static int32_t codebase_resolve(const char *codebase, rt_error *err, char **ret)
         return error_set(err, RT_E_INVAL, 0, "no codebase given");
     fd = open(codebase, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
-        return error_set(err, errno == EACCES ? RT_E_PERMISSION : RT_E_INVAL, errno, "codebase '%.300s'", codebase);
+        return error_set(err, codebase_status(errno), errno, "codebase '%.300s'", codebase);
     *ret = realpath(codebase, NULL);
     return *ret ? RT_OK : error_set(err, error_status(errno), errno, "codebase '%.300s'", codebase);
 }

@@ -100,7 +100,8 @@ static int run_helper(struct mount *m, char why[WHY_MAX])
         return r;
     }
     (void)dup2(ends[1], STDERR_FILENO);
-    r = fuse_session_mount(m->session, m->point) == 0 ? 0 : -EPERM;
+    errno = 0; /* libfuse tells of no error, but leaves that of a fork that failed */
+    r = fuse_session_mount(m->session, m->point) == 0 ? 0 : errno == EAGAIN ? -EAGAIN : -EPERM;
     (void)dup2(null, STDERR_FILENO);
     if (r)
         read_complaint(ends[0], why);

@@ -1,4 +1,5 @@
 /* Contract L1 to L5: every op in every state, the illegal ones too, and callers that come at the same time. */
+#include "box_ops.h"
 #include "fixture.h"
 
 #include <pthread.h>
@@ -14,30 +15,6 @@ static int32_t do_create(rt_call *call)
     spec.rules = &WRITE_ALL;
     spec.n_rules = 1;
     return fx.ops->create(fx.rt, &spec, call, NULL);
-}
-
-static int32_t do_start(rt_call *call)
-{
-    return fx.ops->start(fx.rt, "box", call);
-}
-
-static int32_t do_stop(rt_call *call)
-{
-    return fx.ops->stop(fx.rt, "box", call);
-}
-
-static int32_t do_destroy(rt_call *call)
-{
-    return fx.ops->destroy(fx.rt, "box", call);
-}
-
-static int32_t do_get(rt_call *call)
-{
-    rt_sandbox_info *info = NULL;
-    int32_t status = fx.ops->get(fx.rt, "box", call, &info);
-
-    fx.ops->sandbox_info_free(info);
-    return status;
 }
 
 static int32_t do_exec(rt_call *call)
