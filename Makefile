@@ -1,4 +1,4 @@
-# Targets for people: all deps demo check check-full check-fs bench asan tsan lint format install clean. See README.md.
+# Targets for people: all deps demo check check-full check-fs chaos bench asan tsan lint format install clean. See README.md.
 #
 # Everything lands under $(BUILD): the command at build/stockade, plugins in build/lib/stockade, helpers in
 # build/libexec/stockade, as an install has them below $(PREFIX). SAN=address,undefined or SAN=thread builds
@@ -55,7 +55,7 @@ TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tes
 JUDGES := $(BUILD)/tests/fsx $(BUILD)/tests/workspace
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
-.PHONY: all unit deps demo check check-full check-fs bench asan tsan fuzz lint format install clean tests judges programs
+.PHONY: all unit deps demo check chaos check-full check-fs bench asan tsan fuzz lint format install clean tests judges programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -66,7 +66,7 @@ programs: $(PROGRAMS)
 
 unit: $(UNIT_TESTS) $(TEST_PLUGINS)
 
-tests: $(TESTS) $(EXAMPLES) $(JUDGES) $(BUILD)/tests/bench $(BUILD)/tests/stress
+tests: $(TESTS) $(EXAMPLES) $(JUDGES) $(BUILD)/tests/bench $(BUILD)/tests/stress $(BUILD)/tests/chaos
 
 judges: $(JUDGES)
 
@@ -137,7 +137,7 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 
 $(BUILD)/obj/examples/%.o: CPPFLAGS_ALL += -Ihost
 $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support
-$(BUILD)/obj/tests/engine/%.o: CPPFLAGS_ALL += -Itests/conformance
+$(BUILD)/obj/tests/engine/%.o $(BUILD)/obj/tests/chaos/%.o: CPPFLAGS_ALL += -Itests/conformance
 
 # Archives, so that a unit test links just what it names.
 $(BUILD)/obj/common.a: $(COMMON_OBJ)
@@ -195,6 +195,11 @@ $(BUILD)/tests/stress: $(call obj,tests/stress/*.c) $(BUILD)/libstockade.a
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -ldl
 
+$(BUILD)/tests/chaos: $(call obj,tests/chaos/*.c) $(BUILD)/obj/tests/conformance/host.o $(SUPPORT_OBJ)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -ldl
+
 $(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(MEASURE_OBJ) $(WIRE_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
@@ -231,6 +236,11 @@ check-full: deps
 # Twenty minutes or so; installs fio and stress-ng.
 check-fs: deps
 	@tests/check_fs.sh
+
+# SEED=... runs the same again, CHAOS_SECONDS=900 for longer; DOCKER_HOST=... IMAGE=... on docker too.
+chaos: programs
+	@$(MAKE) --no-print-directory $(BUILD)/tests/chaos
+	@STOCKADE_BUILD=$(BUILD) tests/chaos.sh
 
 # BENCH=PATTERN for some of them: exec.bwrap, fs.*, ...
 bench: all
