@@ -7,6 +7,9 @@
 
 #define BUCKETS_MIN 1024
 
+/* All entries are told again once the kernel has asked for one in so many. */
+#define ASKED_SHARE 4
+
 /* A change within one tick of the clock of the filesystem below leaves mtime and ctime as they were. */
 #define SETTLE_NS INT64_C(100000000)
 
@@ -520,6 +523,34 @@ bool node_content_kept(struct node_table *t, struct node *node, const struct sta
     kept = node->seen.settled && node->seen.epoch == now.epoch && node->seen.size == now.size &&
            same_time(node->seen.mtime, now.mtime) && same_time(node->seen.ctime, now.ctime);
     node->seen = now;
+    pthread_mutex_unlock(&t->lock);
+    return kept;
+}
+
+void node_asked(struct node_table *t, struct node *file)
+{
+    pthread_mutex_lock(&t->lock);
+    if (file->parent)
+        file->parent->n_asked++;
+    pthread_mutex_unlock(&t->lock);
+}
+
+void node_listed(struct node_table *t, struct node *dir, uint32_t n)
+{
+    pthread_mutex_lock(&t->lock);
+    dir->n_listed += n;
+    pthread_mutex_unlock(&t->lock);
+}
+
+bool node_listing_kept(struct node_table *t, struct node *dir, const struct stat *st)
+{
+    bool kept = node_content_kept(t, dir, st);
+
+    pthread_mutex_lock(&t->lock);
+    if (dir->n_listed && (uint64_t)dir->n_asked * ASKED_SHARE >= dir->n_listed)
+        kept = false;
+    if (!kept)
+        dir->n_listed = dir->n_asked = 0;
     pthread_mutex_unlock(&t->lock);
     return kept;
 }

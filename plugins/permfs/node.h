@@ -76,6 +76,7 @@ struct node {
     LIST_HEAD(handle_list, handle) handles;
     atomic_bool written;         /* files: the audit has been told */
     struct stamp seen;           /* of the content or listing that the kernel may have cached */
+    uint32_t n_listed, n_asked;  /* directories: see node_listing_kept */
     int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
     uint32_t n_passed, n_cached; /* handles of either way */
     bool kept_long;              /* since before the latest ageing */
@@ -201,5 +202,15 @@ struct handle *node_some_handle(struct node_table *t, struct node *node); /* ref
 bool node_drop_handle(struct node_table *t, struct handle *handle);
 /* Records what was seen at an open. Returns whether the kernel may keep what it has cached of the node. */
 bool node_content_kept(struct node_table *t, struct node *node, const struct stat *st);
+
+/*
+ * A listing from the kernel's cache costs nothing, but one that is asked for tells the attributes of all in it along
+ * with their names (READDIRPLUS), at a tenth of what they cost one by one. So it is worth more where the kernel has
+ * asked for those of many since, or soon will: reading a file makes it ask (for the time of access).
+ */
+void node_asked(struct node_table *t, struct node *file);
+void node_listed(struct node_table *t, struct node *dir, uint32_t n); /* entries told with their attributes */
+/* node_content_kept of a directory; also false if a listing anew is worth more. Then what is counted begins anew. */
+bool node_listing_kept(struct node_table *t, struct node *dir, const struct stat *st);
 
 #endif

@@ -52,6 +52,8 @@ void fs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     struct stat st;
     int r;
 
+    if (!S_ISDIR(node->kind))
+        node_asked(&fs->nodes, node);
     if (fi) {
         r = fstat(handle_of(fi)->fd, &st) < 0 ? -errno : 0;
     } else {

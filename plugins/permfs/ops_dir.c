@@ -34,6 +34,7 @@ struct listing {
     bool plus;
     char *buf;
     size_t size, used;
+    uint32_t n_told; /* entries with their attributes */
 };
 
 static struct dir_handle *dir_of(const struct fuse_file_info *fi)
@@ -65,7 +66,7 @@ void fs_op_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     node_add_handle(&fs->nodes, node, &dir->base, fd);
     fi->fh = (uint64_t)(uintptr_t)dir;
     fi->cache_readdir = fs->settings->cache_ms > 0;
-    fi->keep_cache = node_content_kept(&fs->nodes, node, &st);
+    fi->keep_cache = node_listing_kept(&fs->nodes, node, &st);
     if (fuse_reply_open(req, fi) == -ENOENT)
         handle_drop(fs, &dir->base);
 }
@@ -138,6 +139,7 @@ static void append(struct listing *l, const struct dirent64 *e, mode_t kind)
     /* Without an inode the kernel takes it as a plain entry: for "." and "..", and where the look-up fails. */
     if (!is_dots(e) && fs_enter(l->fs, &place, &entry) == -ENOENT)
         return;
+    l->n_told += entry.ino != 0;
     l->used += fuse_add_direntry_plus(l->req, to, room, e->d_name, &entry, e->d_off);
 }
 
@@ -190,6 +192,7 @@ static void read_dir(fuse_req_t req, size_t size, off_t off, struct fuse_file_in
         pthread_mutex_unlock(&l.dir->lock);
     }
     rules_unref(l.rules);
+    node_listed(&l.fs->nodes, node, l.n_told);
     if (r)
         fs_reply(req, r);
     else

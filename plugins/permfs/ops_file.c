@@ -60,6 +60,8 @@ static int handle_start(struct fs *fs, struct node *node, int fd, struct stat *s
     kept = node_content_kept(&fs->nodes, node, st);
     fi->keep_cache = kept && !*ret_backing; /* nothing is cached of what is passed through; the kernel insists */
     node_add_handle(&fs->nodes, node, handle, fd);
+    if (*ret_backing)
+        node_asked(&fs->nodes, node);
     fi->fh = (uint64_t)(uintptr_t)handle;
     return 0;
 }

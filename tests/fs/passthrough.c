@@ -73,6 +73,61 @@ FS_TEST(passthrough, reads_need_the_daemon_only_where_it_is_off)
     close(fd);
 }
 
+static void use(const char *name, int flags)
+{
+    char c;
+    int fd = openat(at, name, flags);
+
+    WORKS(fd);
+    WORKS(read(fd, &c, 1));
+    close(fd);
+}
+
+static void list_all(void)
+{
+    DIR *d = fdopendir(openat(at, ".", O_RDONLY | O_DIRECTORY));
+
+    cr_assert(d);
+    while (readdir(d))
+        ;
+    closedir(d);
+}
+
+/* Reading makes the kernel forget a file's time of access; a listing tells it of all files at once. */
+FS_TEST(passthrough, a_listing_after_reading_tells_of_every_file)
+{
+    struct harness_options options = harness_options();
+    const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
+    char names[8][4];
+    struct stat st;
+    pid_t pid;
+
+    if (geteuid() != 0 || harness_flags)
+        harness_skip(&h, "where files are passed through, and their content is not cached");
+    options.cache_ms = 60000;
+    for (size_t i = 0; i < N(names); i++) {
+        snprintf(names[i], sizeof names[i], "%zu", i);
+        cr_assert(tree_put(h.base, names[i], "text"));
+    }
+    sleep_ms(200); /* so that the listing may be kept (SETTLE_NS in node.c) */
+    cr_assert(harness_start(&h, &all, 1, &options), "%s", h.why);
+    at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    list_all();
+    for (size_t i = 0; i < N(names); i++)
+        use(names[i], O_RDONLY);
+    list_all();
+    kill(h.pid, SIGSTOP);
+    waitpid(h.pid, NULL, WUNTRACED);
+    pid = fork();
+    if (pid == 0) {
+        for (size_t i = 0; i < N(names); i++)
+            (void)fstatat(at, names[i], &st, 0);
+        _exit(0);
+    }
+    cr_expect(child_ends(pid, 10000), "asked one by one");
+    kill(h.pid, SIGCONT);
+}
+
 FS_TEST(passthrough, each_name_of_a_file_has_its_own_rights)
 {
     static const struct rule rules[] = {
@@ -248,16 +303,6 @@ FS_TEST(passthrough, setuid_bits_do_not_survive_a_write)
     close(fd);
     cr_assert(stat(path, &st) == 0);
     cr_expect((st.st_mode & 06000) == 0, "%o", st.st_mode);
-}
-
-static void use(const char *name, int flags)
-{
-    char c;
-    int fd = openat(at, name, flags);
-
-    WORKS(fd);
-    WORKS(read(fd, &c, 1));
-    close(fd);
 }
 
 /* Whatever is kept for a next opening. */
