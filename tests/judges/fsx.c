@@ -159,21 +159,26 @@ static long op_chmod(struct side *s, const struct args *args, struct outcome *o)
     return fchmodat(s->dir, args->a, (args->r[0] & 0277) | 0500, 0);
 }
 
+static size_t time_text(struct timespec t, char *text)
+{
+    return (size_t)snprintf(text, 40, "%jd.%09ld ", (intmax_t)t.tv_sec, t.tv_nsec);
+}
+
+/* The times that were set are told again; a symlink's last access may have been on the way to it. */
 static long op_utimens(struct side *s, const struct args *args, struct outcome *o)
 {
+    const bool omit = args->r[0] % 4 == 0;
     const struct timespec ts[2] = { { (time_t)(args->r[0] >> 2), args->r[1] % 1000000000 },
-                                    { (time_t)(args->r[1] >> 2),
-                                      args->r[0] % 4 ? args->r[2] % 1000000000 : UTIME_OMIT } };
+                                    { (time_t)(args->r[1] >> 2), omit ? UTIME_OMIT : args->r[2] % 1000000000 } };
     struct stat st;
 
     if (utimensat(s->dir, args->a, ts, AT_SYMLINK_NOFOLLOW) < 0 ||
         fstatat(s->dir, args->a, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -1;
-    o->len =
-        (size_t)snprintf(o->data, sizeof o->data, "atime %jd.%09ld", (intmax_t)st.st_atim.tv_sec, st.st_atim.tv_nsec);
-    if (ts[1].tv_nsec != UTIME_OMIT)
-        o->len +=
-            (size_t)snprintf(o->data + o->len, 64, " mtime %jd.%09ld", (intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+    if (!S_ISLNK(st.st_mode))
+        o->len = time_text(st.st_atim, o->data);
+    if (!omit)
+        o->len += time_text(st.st_mtim, o->data + o->len);
     return 0;
 }
 
