@@ -128,10 +128,12 @@ static void add_from_root(struct argv *argv, const char *option, const char *roo
 }
 
 static void add_namespaces(struct argv *argv, const struct spec *spec, const struct identity *identity,
-                           bool has_calls_filter)
+                           const struct argv_sources *sources)
 {
-    argv_add(argv, "bwrap", "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-ipc", "--unshare-uts",
-             "--unshare-cgroup-try", "--as-pid-1", "--new-session", "--clearenv", "--cap-drop", "ALL", NULL);
+    argv_add(argv, "bwrap", "--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try",
+             "--as-pid-1", "--new-session", "--clearenv", "--cap-drop", "ALL", NULL);
+    if (!sources->has_userns)
+        argv_add(argv, "--disable-userns", NULL);
     if (!strcmp(spec->network, "none"))
         argv_add(argv, "--unshare-net", NULL);
     add_number(argv, "--uid", identity->uid);
@@ -139,7 +141,7 @@ static void add_namespaces(struct argv *argv, const struct spec *spec, const str
     argv_add(argv, "--hostname", spec->id, NULL);
     add_number(argv, "--info-fd", BWRAP_INFO_FD);
     add_number(argv, "--add-seccomp-fd", BWRAP_ARGUMENTS_FD);
-    if (has_calls_filter)
+    if (sources->has_calls_filter)
         add_number(argv, "--add-seccomp-fd", BWRAP_CALLS_FD);
 }
 
@@ -196,7 +198,7 @@ void argv_build(const struct spec *spec, const struct identity *identity, const 
                 const struct argv_sources *sources, struct argv *ret)
 {
     *ret = (struct argv){ 0 };
-    add_namespaces(ret, spec, identity, sources->has_calls_filter);
+    add_namespaces(ret, spec, identity, sources);
     add_root(ret, spec, root, sources);
     argv_add(ret, "--proc", "/proc", NULL);
     mask_add(ret);

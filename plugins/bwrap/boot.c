@@ -145,10 +145,10 @@ static int32_t launch_fds(struct op *op, struct launch *launch)
     launch->fds[BWRAP_HOSTS_FD] = text_memfd(hosts_text(id));
     launch->fds[BWRAP_HOSTNAME_FD] = text_memfd(hostname_text(id));
     launch->fds[BWRAP_NSSWITCH_FD] = text_memfd(nsswitch_text());
-    launch->fds[BWRAP_ARGUMENTS_FD] = seccomp_filter_fd(SECCOMP_ARGUMENTS);
+    launch->fds[BWRAP_ARGUMENTS_FD] = seccomp_filter_fd(SECCOMP_ARGUMENTS, settings->user_namespaces);
     launch->n_fds = BWRAP_CALLS_FD;
     if (settings->seccomp)
-        launch->fds[launch->n_fds++] = seccomp_filter_fd(SECCOMP_CALLS);
+        launch->fds[launch->n_fds++] = seccomp_filter_fd(SECCOMP_CALLS, settings->user_namespaces);
     for (int i = BWRAP_PASSWD_FD; i < launch->n_fds; i++)
         if (launch->fds[i] < 0)
             return op_fail(op, error_status(-launch->fds[i]), -launch->fds[i], "prepare bubblewrap's files");
@@ -158,8 +158,13 @@ static int32_t launch_fds(struct op *op, struct launch *launch)
 static int32_t launch_plan(struct op *op, struct launch *launch, const struct boot *boot)
 {
     const struct bwrap_settings *settings = (const struct bwrap_settings *)op->rt->settings;
-    struct argv_sources sources = { settings->rootfs, !settings->rootfs[0], boot->workspace_source,
-                                    boot->agent,      boot->boot_dir,       settings->seccomp };
+    struct argv_sources sources = { .root = settings->rootfs,
+                                    .is_host_root = !settings->rootfs[0],
+                                    .workspace = boot->workspace_source,
+                                    .agent = boot->agent,
+                                    .boot_dir = boot->boot_dir,
+                                    .has_calls_filter = settings->seccomp,
+                                    .has_userns = settings->user_namespaces };
     const char *root = settings->rootfs[0] ? settings->rootfs : "/";
     int err = root_list_read("/", true, &launch->host_root);
 
@@ -169,12 +174,10 @@ static int32_t launch_plan(struct op *op, struct launch *launch, const struct bo
         return op_fail(op, error_status(-err), -err, "read %s", root);
     if (launch->is_root) {
         stage_plan(&launch->stage, settings, &launch->host_root, boot);
-        sources = (struct argv_sources){ sources.is_host_root ? "" : STAGE_ROOTFS,
-                                         sources.is_host_root,
-                                         STAGE_WORKSPACE,
-                                         STAGE_AGENT,
-                                         STAGE_BOOT_DIR,
-                                         settings->seccomp };
+        sources.root = sources.is_host_root ? "" : STAGE_ROOTFS;
+        sources.workspace = STAGE_WORKSPACE;
+        sources.agent = STAGE_AGENT;
+        sources.boot_dir = STAGE_BOOT_DIR;
     }
     argv_build(boot->spec, boot->identity, &launch->root, &sources, &launch->argv);
     if (launch->argv.failed || launch->stage.failed)

@@ -19,6 +19,7 @@ struct bwrap_settings {
     const char *rootfs;     /* "" = the host's own /usr */
     int64_t nobody_uid;     /* who root's codebases are worked on as, outside */
     bool seccomp;           /* calls are let through by a list */
+    bool user_namespaces;   /* commands may make some, and nothing else with them */
     bool memory_rlimit;     /* where no cgroup limits memory: each process's address space instead */
 };
 
@@ -55,7 +56,7 @@ struct argv_sources {
     const char *root; /* "" for the host's own, else the rootfs */
     bool is_host_root;
     const char *workspace, *agent, *boot_dir;
-    bool has_calls_filter;
+    bool has_calls_filter, has_userns;
 };
 
 struct argv {
@@ -85,7 +86,7 @@ void argv_add(struct argv *argv, ...);
 /* The filters that filter/main.c made, see there: which calls there are, and what may not be in their arguments. */
 enum seccomp_part { SECCOMP_CALLS, SECCOMP_ARGUMENTS };
 /* One of them as BPF in a memfd, for bubblewrap's --add-seccomp-fd. Returns the fd or -errno. */
-int seccomp_filter_fd(enum seccomp_part part);
+int seccomp_filter_fd(enum seccomp_part part, bool has_userns);
 
 /*
  * RT_E_UNSUPPORTED if cgroups with these controllers and what the settings allow cannot keep the limits; the message

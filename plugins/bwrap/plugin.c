@@ -27,6 +27,7 @@ static const struct config_key keys[] = {
     { "nobody_uid", CONFIG_INT, offsetof(struct bwrap_settings, nobody_uid), 1, UINT32_MAX - 1,
       "a uid from 1 to 4294967294", NULL },
     { "seccomp", CONFIG_BOOL, offsetof(struct bwrap_settings, seccomp), 0, 0, "true or false", NULL },
+    { "user_namespaces", CONFIG_BOOL, offsetof(struct bwrap_settings, user_namespaces), 0, 0, "true or false", NULL },
     { "memory_rlimit", CONFIG_BOOL, offsetof(struct bwrap_settings, memory_rlimit), 0, 0, "true or false", NULL },
 };
 
@@ -40,12 +41,14 @@ static const char schema[] =
     "\"description\":\"as root, on a codebase that belongs to root: the uid and gid outside that commands run as\"},"
     "\"seccomp\":{\"type\":\"boolean\","
     "\"description\":\"let through only the system calls that Docker's default profile does\"},"
+    "\"user_namespaces\":{\"type\":\"boolean\","
+    "\"description\":\"let commands make user namespaces (unshare -r), though no others in them\"},"
     "\"memory_rlimit\":{\"type\":\"boolean\","
     "\"description\":\"where no cgroup can limit memory: limit each process's address space instead of refusing\"}}}";
 
 static const char defaults[] =
-    "{" BACKEND_COMMON_DEFAULTS
-    "\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534,\"seccomp\":true,\"memory_rlimit\":false}";
+    "{" BACKEND_COMMON_DEFAULTS "\"bwrap_path\":\"\",\"rootfs\":\"\",\"nobody_uid\":65534,\"seccomp\":true,"
+    "\"user_namespaces\":false,\"memory_rlimit\":false}";
 
 static void settings_default(void *into)
 {

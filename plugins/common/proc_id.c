@@ -71,7 +71,8 @@ int proc_id_open(const struct proc_id *id)
         close(fd);
         return err;
     }
-    if (stat.start != id->start || stat.state == 'Z' || stat.state == 'X') {
+    /* Not by the state there, which is that of its first thread: others may be at work still. */
+    if (stat.start != id->start || pidfd_ended(fd)) {
         close(fd);
         return -ESRCH;
     }

@@ -80,8 +80,12 @@ static void refused(const struct run *r, size_t n, const char *wants, const stru
     free(text);
 }
 
+static bool as_own_root; /* attempts are made as root of a user namespace that the command has made */
+
 static const struct run *attempts(const char *group, const char *arg)
 {
+    if (as_own_root)
+        return run_argv("box", ARGV("unshare", "-Ur", PROBE, "escape", group, arg));
     return run_argv("box", ARGV(PROBE, "escape", group, arg));
 }
 
@@ -99,43 +103,62 @@ CONFORMANCE_TEST(escape, N2_namespaces_and_mounts)
     EXPECT_RUN(sh("box", "ls -d /proc/self /tmp"), 0, "/proc/self\n/tmp\n");
 }
 
-CONFORMANCE_TEST(escape, N2_interfaces_of_the_kernel)
+static void interfaces_of_the_kernel_refused(void)
 {
-    box_up();
     refused(attempts("interfaces", ""), 26, "EPERM",
             REFUSALS({ "unknown_call", "ENOSYS" }, { "x32", "ENOSYS EPERM" },
                      { "personality_no_randomization", "EPERM ENOSYS" },
                      { "personality_read_is_exec", "EPERM ENOSYS" }));
 }
 
-/* A kernel that has no 32-bit calls kills who tries: the probe says ENOSYS then. */
-CONFORMANCE_TEST(escape, N2_calls_of_32_bits)
+CONFORMANCE_TEST(escape, N2_interfaces_of_the_kernel)
 {
     box_up();
+    interfaces_of_the_kernel_refused();
+}
+
+/* A kernel that has no 32-bit calls kills who tries: the probe says ENOSYS then. */
+static void calls_of_32_bits_refused(void)
+{
     refused(attempts("compat_calls", ""), 1, "EPERM ENOSYS", REFUSALS({ "compat_vsock", "EAFNOSUPPORT ENOSYS" }));
 }
 
-CONFORMANCE_TEST(escape, N2_the_agent)
+CONFORMANCE_TEST(escape, N2_calls_of_32_bits)
 {
     box_up();
+    calls_of_32_bits_refused();
+}
+
+static void the_agent_refused(void)
+{
     refused(attempts("init", ""), 24, "EPERM EACCES",
             REFUSALS({ "agent_write", "EACCES EROFS ETXTBSY" }, { "agent_unlink", "EROFS" }, { "boot_create", "EROFS" },
                      { "boot_rename", "EROFS EXDEV EBUSY" }, { "boot_list", "empty" },
                      { "init_fd", "EACCES ENOENT EPERM" }));
 }
 
-CONFORMANCE_TEST(escape, N2_proc_and_sys)
+CONFORMANCE_TEST(escape, N2_the_agent)
 {
     box_up();
+    the_agent_refused();
+}
+
+static void proc_and_sys_refused(void)
+{
     refused(attempts("proc_sys", ""), 37, "EACCES EROFS ENOENT EPERM empty",
             REFUSALS({ "core_pattern", "EACCES EROFS" }, { "sys_hostname", "EACCES EROFS" },
                      { "ip_forward", "EACCES EROFS" }, { "oom_score_own", "EACCES" }, { "oom_score_init", "EACCES" },
                      { "uid_map_own", "EPERM EACCES" }));
 }
 
-CONFORMANCE_TEST(escape, N2_devices)
+CONFORMANCE_TEST(escape, N2_proc_and_sys)
 {
     box_up();
+    proc_and_sys_refused();
+}
+
+static void devices_refused(void)
+{
     refused(attempts("devices", ""), 22, "ENOENT",
             REFUSALS({ "mknod_tmp", "EPERM" }, { "mknod_shm", "EPERM" }, { "mknod_workspace", "EPERM" },
                      { "mknod_dev", "EPERM EACCES EROFS" }, { "mknod_block", "EPERM" },
@@ -144,9 +167,14 @@ CONFORMANCE_TEST(escape, N2_devices)
                "3\n3\n");
 }
 
-CONFORMANCE_TEST(escape, N2_files_of_the_root)
+CONFORMANCE_TEST(escape, N2_devices)
 {
     box_up();
+    devices_refused();
+}
+
+static void files_of_the_root_refused(void)
+{
     refused(attempts("root_files", ""), 20, "EROFS EACCES",
             REFUSALS({ "ssl_keys", "ENOENT empty" }, { "lib_create", "EROFS EACCES ENOENT" },
                      { "shell_write", "EROFS EACCES ETXTBSY" }, { "suid_workspace", "EPERM" }, { "suid_tmp", "EPERM" },
@@ -155,22 +183,38 @@ CONFORMANCE_TEST(escape, N2_files_of_the_root)
                      { "handle_workspace", "EPERM" }, { "handle_guess", "EPERM" }));
 }
 
-CONFORMANCE_TEST(escape, N2_terminals)
+CONFORMANCE_TEST(escape, N2_files_of_the_root)
 {
     box_up();
+    files_of_the_root_refused();
+}
+
+static void terminals_refused(void)
+{
     refused(
         attempts("terminals", ""), 5, "EPERM",
         REFUSALS({ "tioclinux", "EPERM ENOTTY" }, { "console", "ENOENT ENXIO EACCES" }, { "own_terminal", "ENXIO" }));
 }
 
-CONFORMANCE_TEST(escape, N2_sockets)
+CONFORMANCE_TEST(escape, N2_terminals)
 {
     box_up();
+    terminals_refused();
+}
+
+static void sockets_refused(void)
+{
     refused(attempts("sockets", ""), 14, "EPERM",
             REFUSALS({ "vsock", "EAFNOSUPPORT EPERM" }, { "vsock_high_bits", "EAFNOSUPPORT EPERM" },
                      { "alg", "EAFNOSUPPORT EPERM" }, { "bluetooth", "EAFNOSUPPORT EPERM" },
                      { "rds", "EAFNOSUPPORT EPERM" }, { "tipc", "EAFNOSUPPORT EPERM" }, { "engine", "ENOENT" },
                      { "containerd", "ENOENT" }, { "dbus", "ENOENT" }, { "systemd", "ENOENT" }));
+}
+
+CONFORMANCE_TEST(escape, N2_sockets)
+{
+    box_up();
+    sockets_refused();
 }
 
 /* ---- what the host has ---- */
@@ -270,5 +314,40 @@ CONFORMANCE_TEST(escape, N2_without_the_list_of_calls)
     cr_expect(!strcmp(ops_result(r, "prlimit_high_bits"), "EPERM"), "%s", run_describe(r));
     r = attempts("terminals", "");
     cr_expect(!strcmp(ops_result(r, "tiocsti_high_bits"), "EPERM"), "%s", run_describe(r));
+    fixture_reopen();
+}
+
+/* Where commands may make user namespaces they can do that, and whoever is root in one can do no more than others. */
+CONFORMANCE_TEST(escape, N2_with_user_namespaces)
+{
+    const rt_rule rules[] = { WRITE_ALL, PROBE_RULE };
+    rt_sandbox_spec spec = box_spec("box");
+    char path[4096];
+
+    if (!fixture_has_key("user_namespaces"))
+        cr_skip_test("the plugin has no such key");
+    fixture_reopen_with("user_namespaces", "true");
+    probe_install();
+    spec.rules = rules;
+    spec.n_rules = sizeof rules / sizeof *rules;
+    spec.user = "1000"; /* root without capabilities may not hand its id on, see user_namespaces(7) */
+    box_up_spec(&spec);
+    EXPECT_RUN(sh("box", "unshare -Ur sh -c 'id -u; cat /proc/self/uid_map' | tr -s ' '"), 0, "0\n 0 1000 1\n");
+    as_own_root = true;
+    refused(attempts("namespaces", ""), 23, "EPERM",
+            REFUSALS({ "unshare_user", "ok" }, { "clone3_user", "ENOSYS" }, { "setns_mnt", "EACCES" },
+                     { "setns_user", "EACCES" }));
+    interfaces_of_the_kernel_refused();
+    calls_of_32_bits_refused();
+    the_agent_refused();
+    proc_and_sys_refused();
+    devices_refused();
+    files_of_the_root_refused();
+    terminals_refused();
+    sockets_refused();
+    HOST_MUST(tree_put(fx.dir, "secret", "S3CRET"));
+    snprintf(path, sizeof path, "%s/secret", fx.dir);
+    unreachable("host_file", path, 11, "ENOENT EACCES");
+    as_own_root = false;
     fixture_reopen();
 }

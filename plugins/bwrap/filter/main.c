@@ -1,6 +1,7 @@
 /*
  * Runs when the bwrap plugin is built: prints its two seccomp filters as C, so that a start costs no compiling and the
- * plugin needs no libseccomp. Both are installed, and the kernel takes the stricter answer of the two.
+ * plugin needs no libseccomp. Both are installed, and the kernel takes the stricter answer of the two. Each is there a
+ * second time for sandboxes that may make user namespaces; there unshare() is let through with that flag alone.
  *
  * The first lets through what Docker's default profile lets through without capabilities (moby, profiles/seccomp/
  * default.json), less io_uring, and says EPERM to what is known and dangerous. Whatever it has no name for is ENOSYS:
@@ -13,6 +14,7 @@
 #include <linux/filter.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -65,7 +67,7 @@ static scmp_filter_ctx filter_new(uint32_t otherwise)
     return ctx;
 }
 
-static scmp_filter_ctx calls_filter(void)
+static scmp_filter_ctx calls_filter(bool has_userns)
 {
     /* Linux, BSD's and UNAME26 personalities, and asking which it is; the rest weakens address randomisation. */
     static const uint32_t personalities[] = { 0x0, 0x8, 0x20000, 0x20008, 0xffffffff };
@@ -73,6 +75,7 @@ static scmp_filter_ctx calls_filter(void)
 
     names_add(ctx, SCMP_ACT_ALLOW, allowed, LEN(allowed));
     names_add(ctx, SCMP_ACT_ERRNO(EPERM), refused, LEN(refused));
+    must(seccomp_rule_add(ctx, has_userns ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 0), "unshare");
     for (size_t i = 0; i < LEN(personalities); i++)
         must(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(personality), 1, SCMP_A0(SCMP_CMP_EQ, personalities[i])),
              "personality");
@@ -85,11 +88,10 @@ static void argument_refuse(scmp_filter_ctx ctx, int err, int nr, unsigned arg, 
          "argument");
 }
 
-static scmp_filter_ctx arguments_filter(void)
+static scmp_filter_ctx arguments_filter(bool has_userns)
 {
-    /* clone's other flags share no bit with these; new time namespaces are clone3's and unshare's alone. */
-    static const uint32_t namespaces[] = { CLONE_NEWNS,   CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
-                                           CLONE_NEWUSER, CLONE_NEWPID,    CLONE_NEWNET };
+    static const uint32_t namespaces[] = { CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
+                                           CLONE_NEWIPC, CLONE_NEWPID,    CLONE_NEWNET };
     /* What is left is unix, inet, inet6, netlink and packet: no others are of use inside, or load modules. */
     static const uint32_t families[] = { AF_AX25,      AF_IPX,  AF_APPLETALK, AF_NETROM, AF_X25,  AF_ROSE,
                                          AF_RDS,       AF_CAN,  AF_TIPC,      AF_ALG,    AF_NFC,  AF_VSOCK,
@@ -97,8 +99,16 @@ static scmp_filter_ctx arguments_filter(void)
                                          AF_IB,        AF_MPLS, AF_PHONET,    AF_RXRPC,  AF_IUCV, AF_KEY };
     scmp_filter_ctx ctx = filter_new(SCMP_ACT_ALLOW);
 
-    for (size_t i = 0; i < LEN(namespaces); i++)
+    /* clone's other flags share no bit with these; new time namespaces are clone3's and unshare's alone. */
+    for (size_t i = 0; i < LEN(namespaces); i++) {
         argument_refuse(ctx, EPERM, SCMP_SYS(clone), 0, namespaces[i], namespaces[i]);
+        argument_refuse(ctx, EPERM, SCMP_SYS(unshare), 0, namespaces[i], namespaces[i]);
+    }
+    argument_refuse(ctx, EPERM, SCMP_SYS(unshare), 0, CLONE_NEWTIME, CLONE_NEWTIME);
+    if (!has_userns) {
+        argument_refuse(ctx, EPERM, SCMP_SYS(clone), 0, CLONE_NEWUSER, CLONE_NEWUSER);
+        argument_refuse(ctx, EPERM, SCMP_SYS(unshare), 0, CLONE_NEWUSER, CLONE_NEWUSER);
+    }
     /* 32-bit x86's socketcall is refused as a whole for socket(): the filter cannot see the family. */
     for (size_t i = 0; i < LEN(families); i++)
         argument_refuse(ctx, EAFNOSUPPORT, SCMP_SYS(socket), 0, LOW, families[i]);
@@ -132,7 +142,9 @@ static void filter_print(const char *name, scmp_filter_ctx ctx)
 int main(void)
 {
     printf("/* Written by plugins/bwrap/filter. */\n");
-    filter_print("calls_filter", calls_filter());
-    filter_print("arguments_filter", arguments_filter());
+    filter_print("calls_filter", calls_filter(false));
+    filter_print("arguments_filter", arguments_filter(false));
+    filter_print("calls_userns_filter", calls_filter(true));
+    filter_print("arguments_userns_filter", arguments_filter(true));
     return ferror(stdout) || fflush(stdout) ? 1 : 0;
 }
