@@ -330,9 +330,9 @@ int32_t box_up(struct op *op, struct locked *locked)
 /* How long after SIGKILL an init takes to be gone at most, unless something in it waits for a filesystem that hangs. */
 #define HUNG_AFTER_MS 300
 
-static int32_t init_end(struct op *op, const struct proc_id *id, const char *mnt, bool grace)
+static int32_t init_end(struct op *op, const struct record *record, const char *mnt, bool grace)
 {
-    cleanup_fd int fd = proc_id_open(id);
+    cleanup_fd int fd = proc_id_open(&record->init);
     struct pollfd pfd = { .fd = fd, .events = POLLIN };
     int grace_ms = (int)op->rt->settings->stop_grace_ms + 500; /* the agent keeps to its grace time itself */
 
@@ -346,7 +346,8 @@ static int32_t init_end(struct op *op, const struct proc_id *id, const char *mnt
     (void)pidfd_signal(fd, SIGKILL);
     if (poll(&pfd, 1, HUNG_AFTER_MS) > 0)
         return RT_OK;
-    mount_abort(mnt); /* nothing else ends who waits for an answer */
+    if (!mount_abort(mnt)) /* nothing but that and the daemon's end ends who waits for an answer */
+        permfs_kill(&record->permfs);
     (void)poll(&pfd, 1, KILL_WAIT_MS);
     return RT_OK;
 }
@@ -379,7 +380,7 @@ static int32_t parts_end(struct op *op, struct locked *locked, const struct live
     int32_t status, ended = RT_OK;
 
     pause_lift(op, record, locked->box_fd);
-    status = init_end(op, &record->init, paths->mnt, grace);
+    status = init_end(op, record, paths->mnt, grace);
     if (status)
         return status;
     if (op->rt->backend->end && record->backend_id[0])

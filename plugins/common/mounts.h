@@ -23,8 +23,11 @@ bool mount_table_read(struct mount_table *ret); /* false: it may lack some. To b
 bool mount_table_has(const struct mount_table *table, const char *path);
 void mount_table_release(struct mount_table *table);
 
-/* Cuts the FUSE connection of the mount at path, if there is one and fusectl lets us. */
-void mount_abort(const char *path);
+/*
+ * Cuts the FUSE connection of the mount at path, if there is one; what waits for an answer then gets an error. False if
+ * that cannot be done: an ordinary user can where fusectl is mounted, and else only by ending the daemon.
+ */
+bool mount_abort(const char *path);
 
 /* Detaches whatever is mounted at path. RT_OK if nothing is (any more). */
 int32_t mount_remove(struct op *op, const char *path);

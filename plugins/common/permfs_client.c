@@ -255,6 +255,14 @@ static void daemon_quit(int owner_fd, int box_fd)
         (void)msg_send(owner_fd >= 0 ? owner_fd : own, PERMFS_QUIT, NULL, 0, NULL, 0);
 }
 
+void permfs_kill(const struct proc_id *id)
+{
+    cleanup_fd int pidfd = proc_id_open(id);
+
+    if (pidfd >= 0 && pidfd_signal(pidfd, SIGKILL) == 0)
+        (void)pidfd_wait(pidfd, QUIT_TIMEOUT_MS);
+}
+
 int32_t permfs_end(struct op *op, const struct proc_id *id, int owner_fd, int box_fd, const char *mount_point)
 {
     cleanup_fd int pidfd = proc_id_open(id);
@@ -265,7 +273,7 @@ int32_t permfs_end(struct op *op, const struct proc_id *id, int owner_fd, int bo
         daemon_quit(owner_fd, box_fd);
         if (!pidfd_wait(pidfd, QUIT_TIMEOUT_MS)) {
             /* It hangs: nothing that waits for it can be killed before the connection is cut. */
-            mount_abort(mount_point);
+            (void)mount_abort(mount_point);
             (void)pidfd_signal(pidfd, SIGKILL);
             (void)pidfd_wait(pidfd, QUIT_TIMEOUT_MS);
         }

@@ -22,6 +22,9 @@ int32_t permfs_guard(struct op *op, int fd, int init_fd, int notes_fd, int ended
 /* Tells the daemon of a running sandbox that its delta was changed under it. */
 int32_t permfs_refresh(struct op *op, int box_fd);
 
+/* Kills the daemon, for one that hangs; whoever waits for it gets an error. */
+void permfs_kill(const struct proc_id *id);
+
 /*
  * Ends a sandbox's daemon and its mount, whatever state they are in: asks, then kills, then unmounts.
  * owner_fd is the owner's connection or -1. Returns RT_OK when no mount is left.

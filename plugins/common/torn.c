@@ -46,7 +46,7 @@ static int32_t leavings_end(struct op *op, const char *id, int box_fd)
     quit(box_fd, "agent.sock", AGENT_QUIT, (int)op->rt->settings->stop_grace_ms + 1000);
     cgroup_end(op, id);
     quit(box_fd, "permfs.sock", PERMFS_QUIT, PERMFS_WAIT_MS);
-    mount_abort(mnt);
+    (void)mount_abort(mnt);
     status = mount_remove(op, mnt);
     if (!status && op->rt->mount_base)
         (void)rmdir(mnt);
