@@ -37,7 +37,7 @@ obj = $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard $(1)))
 COMMON_OBJ := $(call obj,plugins/common/*.c)
 RULES_OBJ := $(call obj,plugins/permfs/rules*.c)
 WIRE_OBJ := $(BUILD)/obj/plugins/common/wire.o $(BUILD)/obj/plugins/common/msg.o \
-	$(BUILD)/obj/plugins/common/delta_log.o
+	$(BUILD)/obj/plugins/common/delta_log.o $(BUILD)/obj/plugins/common/io.o
 PERMFS_OBJ := $(filter-out %/main.o,$(call obj,plugins/permfs/*.c))
 HOST_OBJ := $(call obj,host/lib/*.c)
 CLI_OBJ := $(call obj,host/cli/*.c)

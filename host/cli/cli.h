@@ -73,4 +73,11 @@ bool host_open(struct host *host, const struct open_args *args);
 bool host_load_config(struct host *host, const struct open_args *args);
 void host_close(struct host *host);
 
+/*
+ * Opens a runtime for work that a signal cancels (signals.h; the call's cancel_fd is signal_fd), and closes it. Returns
+ * what the work does, or EXIT_OURS, having reported why there was none.
+ */
+typedef int host_work(struct host *host, const void *args, int signal_fd);
+int host_do(const struct open_args *open, host_work *work, const void *args);
+
 #endif

@@ -2,13 +2,10 @@
 #include "box.h"
 #include "diff.h"
 #include "json.h"
-#include "signals.h"
 #include "table.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct delta_args {
     struct open_args open;
@@ -127,8 +124,9 @@ static int changes_diff(struct host *host, const struct delta_args *args, const 
     return code;
 }
 
-static int changes_do(struct host *host, const struct delta_args *args, int signal_fd)
+static int changes_do(struct host *host, const void *options, int signal_fd)
 {
+    const struct delta_args *args = options;
     rt_changes *changes;
     int32_t status = host->sb->ops->changes_list(host->sb->rt, args->id, &host->call, &changes);
     int code;
@@ -140,8 +138,9 @@ static int changes_do(struct host *host, const struct delta_args *args, int sign
     return code;
 }
 
-static int commit_do(struct host *host, const struct delta_args *args, int signal_fd)
+static int commit_do(struct host *host, const void *options, int signal_fd)
 {
+    const struct delta_args *args = options;
     const rt_commit_spec spec = { .size = sizeof spec,
                                   .paths = args->paths.n ? (const char *const *)args->paths.items : NULL,
                                   .conflicts = args->conflicts };
@@ -153,34 +152,24 @@ static int commit_do(struct host *host, const struct delta_args *args, int signa
     return status ? box_fail(host, status, signal_fd) : code;
 }
 
-static int discard_do(struct host *host, const struct delta_args *args, int signal_fd)
+static int discard_do(struct host *host, const void *options, int signal_fd)
 {
+    const struct delta_args *args = options;
     const char *const *paths = args->paths.n ? (const char *const *)args->paths.items : NULL;
     int32_t status = host->sb->ops->changes_discard(host->sb->rt, args->id, paths, &host->call);
 
     return status ? box_fail(host, status, signal_fd) : EXIT_OK;
 }
 
-static int delta_command(struct args_frame *frame, struct delta_args *args,
-                         int (*run)(struct host *host, const struct delta_args *args, int signal_fd), int argc,
-                         char **argv)
+static int delta_command(struct args_frame *frame, struct delta_args *args, host_work *work, int argc, char **argv)
 {
-    struct host host = HOST_INIT;
-    int signal_fd, code = EXIT_OURS;
+    int code;
 
     frame->own = delta_parse;
     frame->into = args;
     args_parse(frame, argc, argv);
-    signal_fd = signals_open();
-    if (signal_fd < 0)
-        return report_error("watch signals: %s", strerror(errno));
-    if (host_open(&host, &args->open)) {
-        host.call.cancel_fd = signal_fd;
-        code = run(&host, args, signal_fd);
-    }
-    host_close(&host);
+    code = host_do(&args->open, work, args);
     strv_release(&args->paths);
-    (void)close(signal_fd);
     return code;
 }
 

@@ -1,13 +1,10 @@
 /* create, start, pause, resume, stop, destroy: the life of sandboxes that stay. */
 #include "box.h"
 #include "json.h"
-#include "signals.h"
 #include "table.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- create ---------------------------------------------------------------------------------------------------- */
 
@@ -38,13 +35,15 @@ static error_t create_parse(int key, char *arg, struct argp_state *state, void *
     return 0;
 }
 
-/* A sandbox that was to be started and could not be is not left behind. */
-static int sandbox_make(struct host *host, const struct create_args *args, int signal_fd)
+/* A sandbox that was to be started and could not be is not left behind. Its start alone can be cancelled. */
+static int sandbox_make(struct host *host, const void *options, int signal_fd)
 {
+    const struct create_args *args = options;
     rt_sandbox_info *info;
     int32_t status = RT_OK;
     int code;
 
+    host->call.cancel_fd = -1;
     if (!box_create(host, &args->sandbox, &args->env, RT_LIFETIME_PERSISTENT, &info))
         return EXIT_OURS;
     host->call.cancel_fd = signal_fd;
@@ -74,39 +73,35 @@ int cmd_create(int argc, char **argv)
         .into = &args,
         .doc = "Makes a sandbox that stays until it is destroyed, and prints its id.",
     };
-    struct host host = HOST_INIT;
-    int signal_fd, code = EXIT_OURS;
+    int code;
 
     args_parse(&frame, argc, argv);
-    signal_fd = signals_open();
-    if (signal_fd < 0)
-        return report_error("watch signals: %s", strerror(errno));
-    if (host_open(&host, &args.open))
-        code = sandbox_make(&host, &args, signal_fd);
-    host_close(&host);
+    code = host_do(&args.open, sandbox_make, &args);
     strv_release(&args.env.env);
     sandbox_args_release(&args.sandbox);
-    (void)close(signal_fd);
     return code;
 }
 
 /* ---- the others: one op on each id ------------------------------------------------------------------- */
 
+typedef int32_t id_op(rt_runtime *rt, const char *id, rt_call *call);
+typedef id_op *id_pick(const rt_ops *ops);
+
 struct ids_args {
     struct open_args open;
     struct json_args json;
     struct strv ids;
+    id_pick *pick;
 };
 
-typedef int32_t id_op(rt_runtime *rt, const char *id, rt_call *call);
-
 /* Prints the ids that it worked for; goes on after one that it did not. */
-static int ids_do(struct host *host, const struct ids_args *args, id_op *op, int signal_fd)
+static int ids_do(struct host *host, const void *options, int signal_fd)
 {
+    const struct ids_args *args = options;
+    id_op *op = args->pick(host->sb->ops);
     cJSON *done = cJSON_CreateArray();
     int code = EXIT_OK, printed;
 
-    host->call.cancel_fd = signal_fd;
     for (size_t i = 0; done && i < args->ids.n && code <= EXIT_OURS; i++) {
         const char *id = args->ids.items[i];
         int32_t status = op(host->sb->rt, id, &host->call);
@@ -128,23 +123,16 @@ static int ids_do(struct host *host, const struct ids_args *args, id_op *op, int
     return code ? code : printed;
 }
 
-static int ids_command(int argc, char **argv, const char *doc, id_op *(*pick)(const rt_ops *ops))
+static int ids_command(int argc, char **argv, const char *doc, id_pick *pick)
 {
-    struct ids_args args = { 0 };
+    struct ids_args args = { .pick = pick };
     const struct args_group groups[] = { { &open_argp, &args.open }, { &json_argp, &args.json }, { 0 } };
     const struct args_frame frame = { .groups = groups, .ids = &args.ids, .args_doc = "ID...", .doc = doc };
-    struct host host = HOST_INIT;
-    int signal_fd, code = EXIT_OURS;
+    int code;
 
     args_parse(&frame, argc, argv);
-    signal_fd = signals_open();
-    if (signal_fd < 0)
-        return report_error("watch signals: %s", strerror(errno));
-    if (host_open(&host, &args.open))
-        code = ids_do(&host, &args, pick(host.sb->ops), signal_fd);
-    host_close(&host);
+    code = host_do(&args.open, ids_do, &args);
     strv_release(&args.ids);
-    (void)close(signal_fd);
     return code;
 }
 

@@ -2,14 +2,11 @@
 #include "box.h"
 #include "json.h"
 #include "parse.h"
-#include "signals.h"
 #include "table.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 struct prune_args {
     struct open_args open;
@@ -114,13 +111,12 @@ static int prune_list(struct host *host, const struct prune_args *args, const rt
     return code ? code : printed;
 }
 
-static int prune(struct host *host, const struct prune_args *args, int signal_fd)
+static int prune(struct host *host, const void *args, int signal_fd)
 {
     rt_sandbox_list *list = NULL;
     int32_t status;
     int code;
 
-    host->call.cancel_fd = signal_fd;
     status = host->sb->ops->list(host->sb->rt, &host->call, &list);
     if (status)
         return box_fail(host, status, signal_fd);
@@ -140,16 +136,7 @@ int cmd_prune(int argc, char **argv)
         .into = &args,
         .doc = "Removes sandboxes that failed or whose time is over, and prints their ids.",
     };
-    struct host host = HOST_INIT;
-    int signal_fd, code = EXIT_OURS;
 
     args_parse(&frame, argc, argv);
-    signal_fd = signals_open();
-    if (signal_fd < 0)
-        return report_error("watch signals: %s", strerror(errno));
-    if (host_open(&host, &args.open))
-        code = prune(&host, &args, signal_fd);
-    host_close(&host);
-    (void)close(signal_fd);
-    return code;
+    return host_do(&args.open, prune, &args);
 }

@@ -1,13 +1,10 @@
 /* rules: what a sandbox may do with its workspace, shown and changed. */
 #include "box.h"
 #include "json.h"
-#include "signals.h"
 #include "table.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 struct rules_args {
     struct open_args open;
@@ -157,7 +154,6 @@ static int rules_change(struct host *host, const struct rules_args *args, const 
     if (status) {
         code = report_error("%s", err.message);
     } else {
-        host->call.cancel_fd = signal_fd;
         items = stockade_rules_items(rules, &n);
         status = host->sb->ops->rules_update(host->sb->rt, args->id, items, n, &host->call);
         if (status)
@@ -168,14 +164,15 @@ static int rules_change(struct host *host, const struct rules_args *args, const 
     return code;
 }
 
-static int rules_do(struct host *host, const struct rules_args *args, int signal_fd)
+static int rules_do(struct host *host, const void *options, int signal_fd)
 {
+    const struct rules_args *args = options;
     rt_sandbox_info *info;
     int32_t status = host->sb->ops->get(host->sb->rt, args->id, &host->call, &info);
     int code;
 
     if (status)
-        return box_fail(host, status, -1);
+        return box_fail(host, status, signal_fd);
     if (!info_has_rules(info))
         code = report_error("the runtime '%s' does not tell its sandboxes' rules", host->sb->plugin->name);
     else if (args->preset || args->has_file || args->sets.n)
@@ -200,18 +197,11 @@ int cmd_rules(int argc, char **argv)
             "Prints the workspace rules of a sandbox, one a line as --file takes them, or changes them: at once if it "
             "runs, else from its next start on. Files that are open keep the rights that they were opened with.",
     };
-    struct host host = HOST_INIT;
-    int signal_fd, code = EXIT_OURS;
+    int code;
 
     args_parse(&frame, argc, argv);
-    signal_fd = signals_open();
-    if (signal_fd < 0)
-        return report_error("watch signals: %s", strerror(errno));
-    if (host_open(&host, &args.open))
-        code = rules_do(&host, &args, signal_fd);
-    host_close(&host);
+    code = host_do(&args.open, rules_do, &args);
     strv_release(&args.lines);
     strv_release(&args.sets);
-    (void)close(signal_fd);
     return code;
 }

@@ -2,12 +2,10 @@
 #include "args.h"
 #include "box.h"
 #include "json.h"
-#include "signals.h"
 #include "stream.h"
 #include "subcommand.h"
 #include "table.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -78,24 +76,12 @@ static error_t exec_parse(int key, char *arg, struct argp_state *state, void *in
 
 /* ---- the frame of all four ------------------------------------------------------------------------------------- */
 
-typedef int session_fn(struct host *host, const struct session_args *args, int signal_fd);
-
-/* Opens the runtime for a function that a signal cancels. Frees what parsing has filled. */
-static int session_do(struct session_args *args, session_fn *fn)
+/* Frees what parsing has filled. */
+static int session_do(struct session_args *args, host_work *work)
 {
-    struct host host = HOST_INIT;
-    int code = EXIT_OURS, signal_fd = signals_open();
+    int code = host_do(&args->open, work, args);
 
-    if (signal_fd < 0) {
-        report_error("watch signals: %s", strerror(errno));
-    } else if (host_open(&host, &args->open)) {
-        host.call.cancel_fd = signal_fd;
-        code = fn(&host, args, signal_fd);
-    }
-    host_close(&host);
     strv_release(&args->env.env);
-    if (signal_fd >= 0)
-        (void)close(signal_fd);
     return code;
 }
 
@@ -123,8 +109,9 @@ static error_t create_parse(int key, char *arg, struct argp_state *state, void *
     }
 }
 
-static int session_make(struct host *host, const struct session_args *args, int signal_fd)
+static int session_make(struct host *host, const void *options, int signal_fd)
 {
+    const struct session_args *args = options;
     const rt_session_spec spec = {
         .size = sizeof spec,
         .id = args->session,
@@ -180,8 +167,9 @@ static bool session_is_closed(struct host *host, const struct session_args *args
 }
 
 /* One word is a text for the shell; several are a command and its arguments, whatever they hold. */
-static int session_run(struct host *host, const struct session_args *args, int signal_fd)
+static int session_run(struct host *host, const void *options, int signal_fd)
 {
+    const struct session_args *args = options;
     bool is_text = !args->argv[1];
     const rt_exec_request req = {
         .size = sizeof req,
@@ -261,8 +249,9 @@ static int list_print(const rt_session_list *list)
     return fits ? report_finish(EXIT_OK) : report_error("out of memory");
 }
 
-static int sessions_show(struct host *host, const struct session_args *args, int signal_fd)
+static int sessions_show(struct host *host, const void *options, int signal_fd)
 {
+    const struct session_args *args = options;
     rt_session_list *list;
     int32_t status = host->sb->ops->session_list(host->sb->rt, args->box, &host->call, &list);
     int code;
@@ -292,8 +281,9 @@ static int session_ls(int argc, char **argv)
 
 /* ---- destroy --------------------------------------------------------------------------------------------------- */
 
-static int session_end(struct host *host, const struct session_args *args, int signal_fd)
+static int session_end(struct host *host, const void *options, int signal_fd)
 {
+    const struct session_args *args = options;
     int32_t status = host->sb->ops->session_destroy(host->sb->rt, args->box, args->session, &host->call);
 
     return status ? box_fail(host, status, signal_fd) : id_print(args->session, args->json.json);

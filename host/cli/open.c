@@ -1,4 +1,9 @@
 #include "cli.h"
+#include "signals.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
 
 bool host_load_config(struct host *host, const struct open_args *args)
 {
@@ -30,4 +35,20 @@ void host_close(struct host *host)
 {
     stockade_close(host->sb);
     stockade_config_free(host->config);
+}
+
+int host_do(const struct open_args *open, host_work *work, const void *args)
+{
+    struct host host = HOST_INIT;
+    int code = EXIT_OURS, signal_fd = signals_open();
+
+    if (signal_fd < 0)
+        return report_error("watch signals: %s", strerror(errno));
+    if (host_open(&host, open)) {
+        host.call.cancel_fd = signal_fd;
+        code = work(&host, args, signal_fd);
+    }
+    host_close(&host);
+    (void)close(signal_fd);
+    return code;
 }

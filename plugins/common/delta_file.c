@@ -1,5 +1,7 @@
 #include "delta_file.h"
 
+#include "io.h"
+
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/limits.h>
@@ -108,24 +110,6 @@ static int xattrs_copy(const char *from, const char *to)
 
 /* ---- comparing ---- */
 
-static ssize_t read_full(int fd, char *buf, size_t size, off_t at)
-{
-    size_t got = 0;
-
-    while (got < size) {
-        ssize_t n = pread(fd, buf + got, size - got, at + (off_t)got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    return (ssize_t)got;
-}
-
 static int data_is_same(const struct delta_entry *a, const struct delta_entry *b)
 {
     cleanup_fd int x = delta_open_at(a->dir, a->name, O_RDONLY), y = delta_open_at(b->dir, b->name, O_RDONLY);
@@ -136,8 +120,8 @@ static int data_is_same(const struct delta_entry *a, const struct delta_entry *b
     if (x < 0 || y < 0 || !buf)
         return x < 0 ? x : y < 0 ? y : -ENOMEM;
     do {
-        n = read_full(x, buf, CHUNK, at);
-        m = read_full(y, buf + CHUNK, CHUNK, at);
+        n = read_full_at(x, buf, CHUNK, at);
+        m = read_full_at(y, buf + CHUNK, CHUNK, at);
         if (n < 0 || m < 0)
             return n < 0 ? (int)n : (int)m;
         at += n;
@@ -187,7 +171,7 @@ static int copy_range(int from, int to, off_t at, off_t end, char *buf)
 {
     while (at < end) {
         size_t want = (size_t)(end - at) < CHUNK ? (size_t)(end - at) : CHUNK;
-        ssize_t n = read_full(from, buf, want, at);
+        ssize_t n = read_full_at(from, buf, want, at);
 
         if (n <= 0)
             return n < 0 ? (int)n : -EAGAIN; /* it has become shorter */

@@ -1,5 +1,7 @@
 #include "delta_log.h"
 
+#include "io.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -122,42 +124,21 @@ static int walk(const char *data, size_t len, char *path, delta_log_fn *fn, void
     return r;
 }
 
-static int read_all(int fd, char *data, size_t *len)
-{
-    size_t got = 0;
-
-    while (got < *len) {
-        ssize_t n = pread(fd, data + got, *len - got, (off_t)got);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        got += (size_t)n;
-    }
-    *len = got;
-    return 0;
-}
-
 int delta_log_read(int fd, delta_log_fn *fn, void *user)
 {
     struct stat st;
     char *data, *path;
-    size_t len;
+    ssize_t len;
     int r;
 
     if (fstat(fd, &st) < 0)
         return -errno;
     if (st.st_size > LOG_MAX)
         return -EFBIG;
-    len = (size_t)st.st_size;
-    data = malloc(len + 1);
+    data = malloc((size_t)st.st_size + 1);
     path = malloc((size_t)PATH_LEN_MAX + 1);
-    r = data && path ? read_all(fd, data, &len) : -ENOMEM;
-    if (!r)
-        r = walk(data, len, path, fn, user);
+    len = data && path ? read_full_at(fd, data, (size_t)st.st_size, 0) : -ENOMEM;
+    r = len < 0 ? (int)len : walk(data, (size_t)len, path, fn, user);
     free(data);
     free(path);
     return r;
