@@ -326,6 +326,21 @@ static int cancelled(const struct world *world)
     return sig ? 128 + sig : report_error("out of memory");
 }
 
+/* Returns false, having said so, if --only names what is not in the plan. */
+static bool only_check(const struct compare *compare)
+{
+    char names[1024] = "";
+    size_t len, at = 0;
+    const char *unknown = task_unknown(compare, &len);
+
+    if (!unknown)
+        return true;
+    for (size_t i = 0; i < compare->n_tasks && at < sizeof names; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", i ? ", " : "", compare->tasks[i].id);
+    report_error("--only: no '%.*s' is in the plan; there are %s", (int)len, unknown, names);
+    return false;
+}
+
 static int measure(struct world *world, const struct compare_args *args, const struct workload *workloads, size_t n)
 {
     struct compare compare = { .subjects = world->subjects,
@@ -341,6 +356,8 @@ static int measure(struct world *world, const struct compare_args *args, const s
 
     if (!compare_plan(&compare)) {
         code = report_error("out of memory, or too many workloads");
+    } else if (!only_check(&compare)) {
+        code = EXIT_OURS;
     } else {
         if (!args->json || strcmp(args->json, "-"))
             text_plan(&compare);

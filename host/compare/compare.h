@@ -71,6 +71,9 @@ struct cell {
 bool compare_plan(struct compare *compare);
 void compare_release(struct compare *compare);
 
+/* The first of the names of only that is no task's, and its length; NULL if all are. */
+const char *task_unknown(const struct compare *compare, size_t *ret_len);
+
 /* Whether a task is to be run. */
 bool task_is_wanted(const struct compare *compare, const struct task *task);
 

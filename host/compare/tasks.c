@@ -418,12 +418,39 @@ bool compare_plan(struct compare *compare)
            workloads_plan(compare);
 }
 
+/* The name behind the one at `at`, in a list with commas between them; NULL at its end. */
+static const char *name_next(const char *at)
+{
+    const char *comma = strchr(at, ',');
+
+    return comma ? comma + 1 : NULL;
+}
+
+static bool name_is(const char *at, const char *id)
+{
+    const size_t len = strcspn(at, ",");
+
+    return strlen(id) == len && !strncmp(at, id, len);
+}
+
+const char *task_unknown(const struct compare *compare, size_t *ret_len)
+{
+    for (const char *at = compare->only; at; at = name_next(at)) {
+        size_t i = 0;
+
+        while (i < compare->n_tasks && !name_is(at, compare->tasks[i].id))
+            i++;
+        *ret_len = strcspn(at, ",");
+        if (i == compare->n_tasks)
+            return at;
+    }
+    return NULL;
+}
+
 bool task_is_wanted(const struct compare *compare, const struct task *task)
 {
-    size_t len = strlen(task->id);
-
-    for (const char *at = compare->only; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL)
-        if (!strncmp(at, task->id, len) && (!at[len] || at[len] == ','))
+    for (const char *at = compare->only; at; at = name_next(at))
+        if (name_is(at, task->id))
             return true;
     return !compare->only;
 }

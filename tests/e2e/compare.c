@@ -63,6 +63,9 @@ Test(compare, nothing_to_compare)
     EXPECT(125, "", "expected a number from 3", "compare", "--runs", "0");
     EXPECT(125, "", "--check takes either", "compare", "--check");
     EXPECT(125, "", "go with --check only", "compare", "--runtimes", "mock", "true");
+    EXPECT(125, "", "--only: no 'lif' is in the plan; there are life, ", "compare", "--runtimes", "mock", "--only",
+           "life,lif");
+    EXPECT(125, "", "--only: no '' is in the plan", "compare", "--runtimes", "mock", "--only", "");
     EXPECT(125, "", "nowhere.sh: No such file", "compare", "--runtimes", "mock", "--workload", "nowhere.sh");
 }
 
