@@ -611,10 +611,10 @@ static int32_t mock_session_create(rt_runtime *rt, const char *id, const rt_sess
     if (!status)
         session_fill(snapshot, box, session);
     pthread_mutex_unlock(&rt->lock);
-    if (status)
-        free(snapshot);
-    else
+    if (!status && ret)
         *ret = &snapshot->info;
+    else
+        free(snapshot);
     return status;
 }
 
