@@ -49,7 +49,8 @@ STOCKADE_API const char *stockade_config_file(const stockade_config *config); /*
 STOCKADE_API const char *stockade_config_runtime(const stockade_config *config);
 STOCKADE_API const char *stockade_config_state_dir(const stockade_config *config);
 STOCKADE_API const char *stockade_config_preset(const stockade_config *config);
-STOCKADE_API int32_t stockade_config_log_level(const stockade_config *config); /* enum rt_log_level */
+STOCKADE_API int32_t stockade_config_workspace_mode(const stockade_config *config); /* enum rt_workspace_mode */
+STOCKADE_API int32_t stockade_config_log_level(const stockade_config *config);      /* enum rt_log_level */
 STOCKADE_API size_t stockade_config_n_plugin_dirs(const stockade_config *config);
 STOCKADE_API const char *stockade_config_plugin_dir(const stockade_config *config, size_t i);
 /* Names of the sections under "runtimes", in the file's order; NULL past the last. */

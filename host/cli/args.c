@@ -21,6 +21,7 @@ enum {
     KEY_RULE,
     KEY_PRESET,
     KEY_DELTA,
+    KEY_DIRECT,
     KEY_COMMIT,
     KEY_MAX_LIFETIME,
     KEY_IDLE_TIMEOUT,
@@ -132,6 +133,8 @@ static const struct argp_option sandbox_options[] = {
     { "rule", KEY_RULE, "PATTERN=PERMISSION", 0,
       "Workspace rule over the preset's: none, view, read or write; repeatable", 0 },
     { "delta", KEY_DELTA, NULL, 0, "Keep writes apart from the directory until they are committed (copy-on-write)", 0 },
+    { "direct", KEY_DIRECT, NULL, 0, "Write to the directory itself (the default, unless the config says otherwise)",
+      0 },
     { "commit", KEY_COMMIT, "POLICY", 0,
       "With --delta, what becomes of it after each command: manual (default), on_success or always", 0 },
     { "audit", KEY_AUDIT, NULL, 0, "Tell what the rules deny, and the first write to each file, as lines of JSON", 0 },
@@ -219,7 +222,11 @@ static error_t sandbox_parse(int key, char *arg, struct argp_state *state)
         args_list_add(state, &args->rules, arg);
         return 0;
     case KEY_DELTA:
-        args->mode = RT_WORKSPACE_DELTA;
+    case KEY_DIRECT:
+        if (args->has_mode && (args->mode == RT_WORKSPACE_DELTA) != (key == KEY_DELTA))
+            argp_error(state, "--delta and --direct exclude each other");
+        args->has_mode = true;
+        args->mode = key == KEY_DELTA ? RT_WORKSPACE_DELTA : RT_WORKSPACE_DIRECT;
         return 0;
     case KEY_COMMIT:
         args->commit = policy_parse(arg, state);

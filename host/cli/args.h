@@ -29,6 +29,7 @@ struct sandbox_args {
     int64_t max_lifetime_ms, idle_timeout_ms; /* 0 = not given */
     rt_limits limits;
     bool has_limits;
+    bool has_mode;        /* given: otherwise it is the config's */
     int32_t mode, commit; /* enum rt_workspace_mode, enum rt_commit_policy */
 };
 

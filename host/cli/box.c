@@ -91,6 +91,13 @@ static char *path_absolute(const char *path)
     return absolute;
 }
 
+static int32_t mode_in_force(const struct host *host, const struct sandbox_args *args)
+{
+    int32_t mode = args->has_mode ? args->mode : stockade_config_workspace_mode(host->config);
+
+    return mode < 0 ? RT_WORKSPACE_DIRECT : mode;
+}
+
 bool box_create(struct host *host, const struct sandbox_args *args, const struct env_args *env, int32_t lifetime,
                 rt_sandbox_info **ret)
 {
@@ -106,7 +113,7 @@ bool box_create(struct host *host, const struct sandbox_args *args, const struct
         .lifetime = lifetime,
         .max_lifetime_ms = args->max_lifetime_ms,
         .idle_timeout_ms = args->idle_timeout_ms,
-        .workspace_mode = args->mode,
+        .workspace_mode = mode_in_force(host, args),
         .commit_policy = args->commit,
         .flags = args->audits ? RT_SANDBOX_AUDIT : 0,
     };

@@ -44,6 +44,10 @@ static const char schema_text[] =
     "          \"permission\": { \"enum\": [\"none\", \"view\", \"read\", \"write\"] },\n"
     "          \"priority\": { \"type\": \"integer\", \"minimum\": -2147483648, \"maximum\": 2147483647,\n"
     "            \"default\": 0 } } } },\n"
+    "    \"workspace\": { \"type\": \"object\", \"additionalProperties\": false,\n"
+    "      \"properties\": {\n"
+    "        \"mode\": { \"enum\": [\"direct\", \"delta\"], \"default\": \"direct\",\n"
+    "          \"description\": \"whether the command's sandboxes write to their directory or apart from it\" } } },\n"
     "    \"runtimes\": { \"type\": \"object\", \"additionalProperties\": { \"type\": \"object\" },\n"
     "      \"description\": \"config of each runtime by its name, checked against its plugin's schema\" }\n"
     "  }\n"
@@ -223,6 +227,13 @@ const char *stockade_config_state_dir(const stockade_config *config)
 const char *stockade_config_preset(const stockade_config *config)
 {
     return cJSON_GetStringValue(member(config, "preset"));
+}
+
+int32_t stockade_config_workspace_mode(const stockade_config *config)
+{
+    const char *name = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(member(config, "workspace"), "mode"));
+
+    return name ? host_workspace_mode_parse(name) : -1;
 }
 
 int32_t stockade_config_log_level(const stockade_config *config)

@@ -7,6 +7,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static const char *const log_levels[] = { "debug", "info", "warn", "error" };
+static const char *const workspace_modes[] = { "direct", "delta" }; /* by enum rt_workspace_mode */
 static const char *const permissions[] = { "none", "view", "read", "write" };
 static const char *const rule_types[] = { "glob", "directory", "file" };
 static const char *const statuses[] = {
@@ -45,6 +46,11 @@ static int32_t word_find(const char *const *words, size_t n, const char *word)
 int32_t host_log_level_parse(const char *name)
 {
     return word_find(log_levels, COUNT(log_levels), name);
+}
+
+int32_t host_workspace_mode_parse(const char *name)
+{
+    return word_find(workspace_modes, COUNT(workspace_modes), name);
 }
 
 int32_t host_permission_parse(const char *name)

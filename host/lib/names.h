@@ -7,6 +7,7 @@
 
 /* Each returns -1 for a word that it does not know. */
 int32_t host_log_level_parse(const char *name);
+int32_t host_workspace_mode_parse(const char *name);
 int32_t host_permission_parse(const char *name);
 int32_t host_rule_type_parse(const char *name);
 

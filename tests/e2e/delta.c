@@ -70,6 +70,18 @@ Test(delta, run_with_a_policy)
     EXPECT(125, "", "exclude each other", "commit", "box", "--ours", "--theirs");
 }
 
+Test(delta, D1_the_mode_is_a_key_of_the_config)
+{
+    cr_assert(tree_put(world.dir, "config.json", "{ \"workspace\": { \"mode\": \"delta\" } }"));
+    EXPECT(0, "", NULL, "run", "--config", "../config.json", "--preset", "full-access", "-c", "echo 1 >apart");
+    cr_expect(!tree_exists(world.workspace, "apart"));
+    EXPECT(0, "", NULL, "run", "--config", "../config.json", "--direct", "--preset", "full-access", "-c", "echo 1 >a");
+    cr_expect(tree_is(world.workspace, "a", "1\n"));
+    EXPECT(125, "", "exclude each other", "run", "--delta", "--direct", "true");
+    cr_assert(tree_put(world.dir, "config.json", "{ \"workspace\": { \"mode\": \"upside-down\" } }"));
+    EXPECT(125, "", "workspace.mode", "run", "--config", "../config.json", "true");
+}
+
 /* What --diff opens is of the two directories alone, though the sandbox may write symlinks. */
 Test(delta, a_diff_follows_no_symlink)
 {

@@ -37,7 +37,8 @@ Test(host_config, all_keys_with_comments)
     static const char text[] =
         "// a \"comment\" { [\n"
         "{ /* another // one */ \"runtime\": \"mock\", \"plugin_path\": [\"/a//b\", \"/c/*d*/\"],\n"
-        "  \"state_dir\": \"/state\", \"log_level\": \"info\", \"preset\": \"read-only\",\n"
+        "  \"state_dir\": \"/state\", \"log_level\": \"info\", \"preset\": \"read-only\", \"workspace\": { \"mode\": "
+        "\"delta\" },\n"
         "  \"rules\": [{\"pattern\": \"/x\\\"//y\", \"permission\": \"write\"}],\n"
         "  \"runtimes\": { \"mock\": { \"tag\": \"x\" }, \"bwrap\": {} } } // end";
     rt_error err = RT_ERROR_INIT;
@@ -54,6 +55,7 @@ Test(host_config, all_keys_with_comments)
     cr_expect_str_eq(stockade_config_state_dir(config), "/state");
     cr_expect_eq(stockade_config_log_level(config), RT_LOG_INFO);
     cr_expect_str_eq(stockade_config_preset(config), "read-only");
+    cr_expect_eq(stockade_config_workspace_mode(config), RT_WORKSPACE_DELTA);
     cr_expect_str_eq(stockade_config_section(config, 1), "bwrap");
     cr_expect_null(stockade_config_section(config, 2));
     cr_expect_null(stockade_config_file(config));
@@ -77,6 +79,7 @@ Test(host_config, empty_says_nothing)
     cr_assert_eq(parse("{}", &err, &config), RT_OK, "%s", err.message);
     cr_expect_null(stockade_config_runtime(config));
     cr_expect_null(stockade_config_preset(config));
+    cr_expect_eq(stockade_config_workspace_mode(config), -1);
     cr_expect_eq(stockade_config_log_level(config), -1);
     cr_expect_eq(stockade_config_n_plugin_dirs(config), 0);
     stockade_config_free(config);
