@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
-# check_fs.sh [short]: what others judge filesystems with, on a workspace where everything is writable: random
+# check_fs.sh [short | PATTERN]: what others judge filesystems with, on a workspace where everything is writable: random
 # operations beside an oracle (fsx), fio's verification, stress-ng's filesystem stressors, git, a build of this
 # project, a Python virtual environment; with the fast paths on and off, as root and as an ordinary user. short takes
-# some ten seconds and needs nothing installed: fsx and git. FSX_SEED replays a run of fsx.
+# some ten seconds and needs nothing installed: fsx and git. A PATTERN is of the names of the judges to run. FSX_SEED
+# replays a run of fsx.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib.sh
-short=${1:-}
+short=
+pattern='*'
+case ${1:-} in
+short) short=1 ;;
+?*) pattern=$1 ;;
+esac
 export TMPDIR=$work
 
 # packages PROGRAM PACKAGE ...: installs those whose program is not there.
@@ -27,6 +33,8 @@ judges=0
 judge() {
     local name=$1 flags=$2 script=$3 dir
     shift 3
+    # shellcheck disable=SC2053 # it is a pattern
+    [[ $name == $pattern ]] || return 0
     judges=$((judges + 1))
     dir=$home/judged$judges
     "${who[@]}" mkdir "$dir"

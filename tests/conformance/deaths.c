@@ -176,6 +176,37 @@ CONFORMANCE_TEST(deaths, L8_started_again_after_the_daemons_death)
     EXPECT_RUN(sh("box", "echo x >new; cat new"), 0, "x\n");
 }
 
+static int32_t call_writers(rt_call *call)
+{
+    rt_exec_result *result = NULL;
+    int32_t status =
+        fx.ops->exec(fx.rt, "box",
+                     REQUEST(.shell = "for i in 1 2 3 4 5 6 7 8; do (until ! echo x >f$i || ! echo y >>f$i; "
+                                      "do :; done) & done; while [ ! -s f8 ]; do :; done; touch up-writers; wait",
+                             .timeout_ms = RT_FOREVER),
+                     call, &result);
+
+    fx.ops->exec_result_free(result);
+    return status;
+}
+
+/* Eight processes write all the while: each gets an error, for destroying finds nothing that is left. */
+CONFORMANCE_TEST(deaths, L8_the_daemon_dies_while_eight_write)
+{
+    struct caller caller = { .call = call_writers, .name = "writers", .up = "up-writers" };
+
+    BOX_UP("box", WRITE_ALL);
+    HOST_MUST(pthread_create(&caller.thread, NULL, caller_run, &caller) == 0);
+    cr_assert(tree_await(fx.codebase, caller.up, 60000), "the writers did not begin");
+    HOST_MUST(kill(helper_pid("permfs"), SIGKILL) == 0);
+    pthread_join(caller.thread, NULL);
+    cr_expect(caller.status == RT_E_UNAVAILABLE && strstr(caller.how.error.message, "filesystem daemon"), "%s: %s",
+              status_name(caller.status), caller.how.error.message);
+    dead_expect("filesystem daemon");
+    EXPECT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    cr_expect(box_status("box") == -1);
+}
+
 /* The sandbox's init, where its number is what the backend calls it by. */
 static pid_t init_pid(void)
 {

@@ -351,6 +351,7 @@ static long op_seek(struct side *s, const struct args *args, struct outcome *o)
     if (hole < 0)
         return -1;
     data = lseek(fd, hole, SEEK_DATA);
+    (void)lseek(fd, 0, SEEK_SET); /* where the next write begins, on both sides */
     len = data < 0 || data - hole > IO_BYTES ? IO_BYTES : (size_t)(data - hole);
     n = pread(fd, o->data, len, hole);
     while (n > 0 && !o->data[n - 1])
@@ -373,7 +374,7 @@ static const struct op {
     unsigned weight;
     op_fn *fn;
 } ops[] = {
-    { "open", 16, op_open },
+    { "open", 22, op_open },
     { "mkdir", 6, op_mkdir },
     { "rmdir", 3, op_rmdir },
     { "unlink", 4, op_unlink },
@@ -425,7 +426,7 @@ static void path_choose(char *path)
     uint32_t r = rnd() % 10;
 
     *path = '\0';
-    for (int depth = r < 5 ? 1 : r < 8 ? 2 : 3; depth > 0; depth--) {
+    for (int depth = r < 6 ? 1 : r < 9 ? 2 : 3; depth > 0; depth--) {
         name_append(path);
         if (depth > 1)
             strcat(path, "/");
