@@ -256,12 +256,13 @@ tsan: deps
 # One minute a fuzzer; FUZZ_SECONDS=... for more. Needs clang with its runtime (libclang-rt-dev).
 FUZZ_SECONDS ?= 60
 fuzz: $(patsubst tests/fuzz/%.c,$(BUILD)/fuzz/%,$(wildcard tests/fuzz/*.c))
-	for fuzzer in $^; do $$fuzzer -max_total_time=$(FUZZ_SECONDS) || exit 1; done
+	for fuzzer in $(^F); do mkdir -p $(BUILD)/fuzz/$$fuzzer.found && $(BUILD)/fuzz/$$fuzzer \
+		-max_total_time=$(FUZZ_SECONDS) $(BUILD)/fuzz/$$fuzzer.found tests/fuzz/$$fuzzer.seeds || exit 1; done
 
-$(BUILD)/fuzz/%: tests/fuzz/%.c $(wildcard plugins/permfs/rules*.c)
+$(BUILD)/fuzz/%: tests/fuzz/%.c tests/support/rules_reference.c $(wildcard plugins/permfs/rules*.c)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)clang -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -Iplugins $^ -o $@
+	$(Q)clang -std=gnu11 -D_GNU_SOURCE -O1 -g -fsanitize=fuzzer,address,undefined -Iplugins -Itests/support $^ -o $@
 
 SOURCES := $(shell git ls-files '*.c' '*.h' 2>/dev/null)
 
