@@ -3,6 +3,7 @@
 #include "agent_client.h"
 #include "cgroup.h"
 #include "changes.h"
+#include "children.h"
 #include "error.h"
 #include "mounts.h"
 #include "pause.h"
@@ -168,8 +169,12 @@ static int32_t step_boot(struct op *op, struct rise *rise)
         return status;
     strcpy(record->backend_id, rise->boot.backend_id);
     record->monitor = proc_id_of(rise->boot.monitor_pid);
+    children_add(rise->boot.monitor_pid);
+    errno = 0;
     record->init = proc_id_of(rise->boot.init_pid);
-    rise->init_fd = proc_id_open(&record->init);
+    rise->init_fd = record->init.pid ? proc_id_open(&record->init) : -(errno ? errno : ESRCH);
+    if (error_status(-rise->init_fd) == RT_E_RESOURCE)
+        return op_fail(op, RT_E_RESOURCE, -rise->init_fd, "look at the sandbox's init");
     if (rise->init_fd < 0)
         return op_fail(op, RT_E_UNAVAILABLE, 0, "the sandbox's init ended at once");
     return RT_OK;
@@ -362,7 +367,7 @@ static void monitor_end(const struct proc_id *id)
         (void)pidfd_signal(fd, SIGKILL);
         (void)poll(&pfd, 1, KILL_WAIT_MS);
     }
-    child_reap(id->pid);
+    (void)child_reap(id);
 }
 
 static int32_t cgroups_end(struct op *op, const struct record *record, const char *box)
@@ -403,6 +408,7 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
     struct paths paths = { 0 };
     int32_t status = paths_make(op, record->spec.id, &paths);
 
+    children_reap();
     if (!status)
         status = parts_end(op, locked, live, &paths, grace);
     live_unref(live);

@@ -1,6 +1,7 @@
 /* The ops on sandboxes as a whole. */
 #include "box.h"
 #include "changes.h"
+#include "children.h"
 #include "error.h"
 #include "info.h"
 #include "ops.h"
@@ -199,6 +200,7 @@ static int32_t list(struct op *op, rt_sandbox_list **ret)
     size_t n, n_infos = 0;
     int32_t status = record_ids(op, &ids, &n);
 
+    children_reap(); /* a host that only looks on reaps, too */
     if (status)
         return status;
     infos = calloc(n + 1, sizeof *infos);

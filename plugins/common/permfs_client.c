@@ -3,6 +3,7 @@
 #include "agent_client.h"
 #include "audit.h"
 #include "child.h"
+#include "children.h"
 #include "delta_dir.h"
 #include "error.h"
 #include "mounts.h"
@@ -107,6 +108,8 @@ static pid_t daemon_spawn(struct op *op, int sock)
     pid = child_start(&spec);
     if (pid < 0)
         op_fail(op, RT_E_UNAVAILABLE, -pid, "start %s", file);
+    else
+        children_add(pid);
     return pid;
 }
 
@@ -278,7 +281,7 @@ int32_t permfs_end(struct op *op, const struct proc_id *id, int owner_fd, int bo
             (void)pidfd_wait(pidfd, QUIT_TIMEOUT_MS);
         }
     }
-    child_reap(id->pid);
+    (void)child_reap(id);
     (void)unlinkat(box_fd, "permfs.sock", 0);
     return mount_remove(op, mount_point);
 }

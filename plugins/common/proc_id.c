@@ -107,10 +107,19 @@ int pidfd_signal(int pidfd, int sig)
     return syscall(SYS_pidfd_send_signal, pidfd, sig, NULL, 0) < 0 ? -errno : 0;
 }
 
-void child_reap(pid_t pid)
+bool child_reap(const struct proc_id *id)
 {
-    if (pid > 0)
-        (void)waitpid(pid, NULL, WNOHANG);
+    siginfo_t ended = { .si_pid = 0 };
+    struct proc_stat stat;
+
+    if (id->pid <= 0 || waitid(P_PID, (id_t)id->pid, &ended, WEXITED | WNOHANG | WNOWAIT) < 0)
+        return true; /* no child of ours */
+    /* A zombie keeps its number: what is looked at is what is reaped. It may be a child that the host has started. */
+    if (!ended.si_pid || (id->start && !proc_stat_read(id->pid, &stat)))
+        return false;
+    if (!id->start || stat.start == id->start)
+        (void)waitpid(id->pid, NULL, WNOHANG);
+    return true;
 }
 
 bool boot_id_read(char ret[40])

@@ -39,8 +39,11 @@ bool pidfd_ended(int pidfd);
 
 int pidfd_signal(int pidfd, int sig); /* 0 or -errno */
 
-/* Reaps the child behind pid if it is one and has ended; never blocks, never takes another's. */
-void child_reap(pid_t pid);
+/*
+ * Reaps that child if it has ended; never blocks, never takes another's. Without a start time, where that could not be
+ * read, the number must do. False as long as there is one to be reaped.
+ */
+bool child_reap(const struct proc_id *id);
 
 /* This boot, as /proc/sys/kernel/random/boot_id names it; false if it cannot be read, for want of fds, say. */
 bool boot_id_read(char ret[40]);

@@ -3,6 +3,7 @@
 
 #include "audit.h"
 #include "box.h"
+#include "children.h"
 #include "error.h"
 #include "json.h"
 #include "structs.h"
@@ -326,6 +327,7 @@ void runtime_close(rt_runtime *opaque)
     pthread_mutex_unlock(&rt->lock);
     (void)!read(rt->closing_fd, &drained, sizeof drained); /* what follows is our own work, not to be cancelled */
     close_owned(rt);
+    children_reap();
     HASH_ITER (hh, rt->lives, live, next) {
         HASH_DEL(rt->lives, live);
         live_unref(live);

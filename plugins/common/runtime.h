@@ -20,14 +20,13 @@ struct session_turns;
 struct live {
     atomic_int refs;
     char id[ID_MAX + 1];
-    uint64_t generation;           /* of the record that it was made from */
-    int dir_fd;                    /* the sandbox's directory */
-    int init_fd;                   /* pidfd of the agent */
-    int daemon_fd;                 /* pidfd of permfs */
-    int lease_fd;                  /* boot connection, held by the process that started a `host` sandbox; -1 = none */
-    int permfs_fd;                 /* owner's connection to permfs; -1 = none: it is reached by its socket */
-    pid_t monitor_pid, permfs_pid; /* children of this process to reap; 0 = another process's */
-    int oom_fd;                    /* see oom.h; -1 = no limit of memory */
+    uint64_t generation; /* of the record that it was made from */
+    int dir_fd;          /* the sandbox's directory */
+    int init_fd;         /* pidfd of the agent */
+    int daemon_fd;       /* pidfd of permfs */
+    int lease_fd;        /* boot connection, held by the process that started a `host` sandbox; -1 = none */
+    int permfs_fd;       /* owner's connection to permfs; -1 = none: it is reached by its socket */
+    int oom_fd;          /* see oom.h; -1 = no limit of memory */
     struct identity identity;
     bool relayed; /* see backend.h, as what follows */
     char backend_id[80];

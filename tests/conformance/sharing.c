@@ -149,6 +149,31 @@ CONFORMANCE_TEST(sharing, R1_a_second_process)
     EXPECT_RUN(sh("keeper", "echo again"), 0, "again\n");
 }
 
+static int destroyer(rt_runtime *rt)
+{
+    return fx.ops->destroy(rt, "keeper", NULL);
+}
+
+/* What stands on this process's children is ended by another process, which cannot reap them. */
+CONFORMANCE_TEST(sharing, A5_a_plugin_reaps_what_others_end)
+{
+    rt_sandbox_list *list = NULL;
+    size_t living, zombies;
+
+    fixture_close();
+    HOST_MUST(prctl(PR_SET_CHILD_SUBREAPER, 0) == 0);
+    fixture_reopen();
+    for (int i = 0; i < 2; i++) {
+        persistent_up("keeper");
+        cr_expect(process_run(destroyer) == RT_OK);
+    }
+    ASSERT_STATUS(RT_OK, fx.ops->list(fx.rt, CALL, &list));
+    cr_expect(list->n == 0);
+    fx.ops->sandbox_list_free(list);
+    proc_children(&living, &zombies);
+    cr_expect(living == 0 && zombies == 0, "%zu children, %zu zombies after list", living, zombies);
+}
+
 /* A host that is killed: its `host` sandboxes end by themselves, its `persistent` ones go on. */
 CONFORMANCE_TEST(sharing, R1_a_host_is_killed)
 {
