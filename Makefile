@@ -237,7 +237,7 @@ check-full: deps
 check-fs: deps
 	@tests/check_fs.sh
 
-# SEED=... runs the same again, CHAOS_SECONDS=900 for longer; DOCKER_HOST=... IMAGE=... on docker too.
+# CHAOS_SECONDS=900 for longer; SEED=... and CHAOS_ROUND=... deal the same again. On docker too, as root.
 chaos: programs
 	@$(MAKE) --no-print-directory $(BUILD)/tests/chaos
 	@STOCKADE_BUILD=$(BUILD) tests/chaos.sh

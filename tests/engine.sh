@@ -4,6 +4,7 @@
 #
 #   engine.sh start DIR [podman]   starts it, or Podman's service in its place, makes the images, prints its address; its
 #                                  log is DIR/log. STOCKADE_TEST_DOCKERD_ARGS: further arguments of dockerd
+#   engine.sh again DIR            starts one that was killed, as it was
 #   engine.sh stop DIR             ends it with all its containers, and removes DIR
 #
 # Images, made without a network, all of the name stockade-test:
@@ -107,6 +108,10 @@ start() {
     make_busybox
     make_empty
     echo "$DOCKER_HOST"
+}
+
+again() {
+    start_private
 }
 
 # Ends the daemon and what runs in it: its containers first, so that their processes end before their mounts go.

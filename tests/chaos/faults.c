@@ -81,6 +81,12 @@ static void fault_agent(struct dice *dice, const pid_t pids[WORKERS])
     helper_signal(dice, "agent", SIGKILL);
 }
 
+static void fault_bubblewrap(struct dice *dice, const pid_t pids[WORKERS])
+{
+    (void)pids;
+    helper_signal(dice, "bwrap", SIGKILL);
+}
+
 static void fault_host(struct dice *dice, const pid_t pids[WORKERS])
 {
     pid_t pid = pids[dice_roll(dice, WORKERS)];
@@ -146,8 +152,72 @@ static void fault_fds(struct dice *dice, const pid_t pids[WORKERS])
     (void)prlimit(pid, RLIMIT_NOFILE, &before, NULL);
 }
 
+/* For a while an ordinary user's host can start nothing. */
+static void nproc_few(struct dice *dice, pid_t pid)
+{
+    struct rlimit before, few;
+
+    if (prlimit(pid, RLIMIT_NPROC, NULL, &before) < 0)
+        return;
+    few = before;
+    few.rlim_cur = 1;
+    note("fault: host %d can start no process", (int)pid);
+    (void)prlimit(pid, RLIMIT_NPROC, &few, NULL);
+    usleep(1000 * dice_roll(dice, 100));
+    (void)prlimit(pid, RLIMIT_NPROC, &before, NULL);
+}
+
+static int cgroup_file(const char *name, int flags)
+{
+    char path[400];
+
+    snprintf(path, sizeof path, "%s/%s", world.cgroup, name);
+    return open(path, flags | O_CLOEXEC);
+}
+
+static void cgroup_limit(const char *text)
+{
+    int fd = cgroup_file("pids.max", O_WRONLY);
+
+    (void)!write(fd, text, strlen(text));
+    (void)close(fd);
+}
+
+/* For a while all hosts together can start no more than a few processes. */
+static void cgroup_few(struct dice *dice)
+{
+    int fd = cgroup_file("pids.current", O_RDONLY);
+    char text[32] = "";
+
+    (void)!read(fd, text, sizeof text - 1);
+    (void)close(fd);
+    snprintf(text, sizeof text, "%ld", strtol(text, NULL, 10) + dice_roll(dice, 6));
+    note("fault: the hosts have %s processes", text);
+    cgroup_limit(text);
+    usleep(1000 * dice_roll(dice, 100));
+    cgroup_limit("max");
+}
+
+static void fault_processes(struct dice *dice, const pid_t pids[WORKERS])
+{
+    pid_t pid = pids[dice_roll(dice, WORKERS)];
+
+    if (world.cgroup[0])
+        cgroup_few(dice);
+    else if (pid && geteuid() != 0)
+        nproc_few(dice, pid);
+}
+
+static void fault_engine(struct dice *dice, const pid_t pids[WORKERS])
+{
+    (void)pids;
+    if (world.docker_host)
+        engine_fault(dice);
+}
+
 static void (*const faults[])(struct dice *dice, const pid_t pids[WORKERS]) = {
-    fault_permfs, fault_permfs, fault_agent, fault_agent, fault_host, fault_host, fault_disk, fault_fds, fault_hang,
+    fault_permfs, fault_permfs, fault_agent, fault_agent,     fault_host,   fault_host,   fault_bubblewrap,
+    fault_disk,   fault_fds,    fault_hang,  fault_processes, fault_engine, fault_engine,
 };
 
 void fault_deal(struct dice *dice, const pid_t pids[WORKERS])
@@ -163,7 +233,5 @@ static void wake(pid_t pid, void *arg)
 
 void faults_lift(void)
 {
-    disk_free(world.state);
-    disk_free(world.code);
     (void)helpers_each("permfs", wake, NULL);
 }

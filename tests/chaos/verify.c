@@ -5,31 +5,17 @@
 
 #include <dirent.h>
 #include <ftw.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define AWAIT_MS 30000
 
-static bool complain(const char *format, ...) __attribute__((format(printf, 1, 2)));
-
-static bool complain(const char *format, ...)
-{
-    char text[600];
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    note("WRONG: %s", text);
-    fprintf(stderr, "chaos: %s\n", text);
-    return false;
-}
-
-/* ---- destroying, in a host of its own ------------------------------------------------------------------------------
+/* ---- destroying, in hosts of its own -------------------------------------------------------------------------------
  */
 
 static bool destroy_all(void)
@@ -54,17 +40,65 @@ static bool destroy_all(void)
     return ok;
 }
 
-static bool destroy_apart(void)
+/* Where each runtime keeps its sandboxes. */
+static void boxes_path(const struct choice *choice, char *ret, size_t size)
+{
+    const char *name = strrchr(choice->plugin, '/') + 1;
+
+    snprintf(ret, size, "%s/%.*s/boxes", world.state, (int)strcspn(name, "."), name);
+}
+
+/* What was just being made or removed when its host was killed is let be for a minute: that is over then. */
+static void leftovers_age(const char *boxes)
+{
+    const struct timespec before[2] = { { time(NULL) - 120, 0 }, { time(NULL) - 120, 0 } };
+    struct dirent *entry;
+    DIR *dir = opendir(boxes);
+
+    while (dir && (entry = readdir(dir)))
+        if (!strncmp(entry->d_name, ".new-", 5) || !strncmp(entry->d_name, ".old-", 5))
+            (void)utimensat(dirfd(dir), entry->d_name, before, 0);
+    if (dir)
+        closedir(dir);
+}
+
+/* Any open cleans. */
+static bool open_once(void)
+{
+    rt_call call = RT_CALL_INIT;
+    struct plugin plugin;
+    rt_runtime *rt = NULL;
+
+    if (!plugin_load(&plugin) || world_open(&plugin, &call, &rt))
+        return complain("open: %s", call.error.message);
+    plugin.ops->close(rt);
+    plugin_unload(&plugin);
+    return true;
+}
+
+static bool apart(const struct choice *choice, bool (*run)(void))
 {
     pid_t pid = fork();
     int status = -1;
 
-    if (pid == 0)
-        _exit(!destroy_all());
-    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? true : complain("not all could be destroyed");
+    if (pid == 0) {
+        world_choose(choice);
+        _exit(!run());
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0;
 }
 
-/* ---- what is left ---------------------------------------------------------------------------------------------------
+static bool end_all(const struct choice *choice)
+{
+    char boxes[400];
+    bool ok = apart(choice, destroy_all);
+
+    boxes_path(choice, boxes, sizeof boxes);
+    leftovers_age(boxes);
+    return apart(choice, open_once) && ok;
+}
+
+/* ---- what is left --------------------------------------------------------------------------------------------------
  */
 
 static void name_helper(pid_t pid, void *arg)
@@ -83,14 +117,13 @@ static bool helpers_gone(char *name)
     return helpers_each(name, name_helper, name) == 0;
 }
 
-static bool mounts_gone(void)
+static bool mounts_gone(const char *boxes)
 {
-    char below[400], *mount = NULL;
+    char *mount = NULL;
 
-    snprintf(below, sizeof below, "%s/%s", world.state, "bwrap/boxes");
     for (int ms = 0; ms < AWAIT_MS; ms += 20) {
         free(mount);
-        mount = proc_mount_below(below);
+        mount = proc_mount_below(boxes);
         if (!mount)
             return true;
         sleep_ms(20);
@@ -98,6 +131,25 @@ static bool mounts_gone(void)
     (void)complain("%s is still mounted", mount);
     free(mount);
     return false;
+}
+
+/* Sockets of the run's that somebody still has, wherever their names may have gone. */
+static bool sockets_gone(void)
+{
+    char *text = NULL, *at = NULL;
+
+    for (int ms = 0; ms < AWAIT_MS; ms += 20) {
+        free(text);
+        text = tree_read("/proc/net", "unix", NULL);
+        at = text ? strstr(text, world.dir) : NULL;
+        if (!at)
+            break;
+        sleep_ms(20);
+    }
+    if (at)
+        (void)complain("socket %.*s is left", (int)strcspn(at, "\n"), at);
+    free(text);
+    return !at;
 }
 
 static bool cgroup_left;
@@ -121,65 +173,55 @@ static bool cgroups_gone(void)
 
 static bool containers_gone(void)
 {
-    char command[600], line[300];
-    bool ok = true;
-    FILE *out;
+    char names[8192] = "";
 
     if (!world.docker_host)
         return true;
-    snprintf(command, sizeof command, "docker -H '%s' ps -a --format '{{.Names}}'", world.docker_host);
-    out = popen(command, "re");
-    while (out && fgets(line, sizeof line, out))
-        if (strstr(line, world.prefix))
-            ok = complain("container %s is left", line);
-    if (!out || pclose(out) != 0)
-        return complain("the Engine's containers cannot be listed");
-    return ok;
+    if (!engine_containers(names, sizeof names))
+        return complain("the Engine's containers cannot be listed: %s", names);
+    return !names[0] || complain("containers are left: %s", names);
 }
 
-/* The sandboxes' directories. One that was just being made when its host was killed may stay a minute, empty. */
-static bool files_gone(void)
+static bool files_gone(const char *boxes)
 {
-    char path[400];
     struct dirent *entry;
-    struct plugin plugin;
     bool ok = true;
-    DIR *dir;
+    DIR *dir = opendir(boxes);
 
-    if (!plugin_load(&plugin))
-        return false;
-    snprintf(path, sizeof path, "%s/%s/boxes", world.state, plugin.info->name);
-    plugin_unload(&plugin);
-    dir = opendir(path);
-    while (dir && (entry = readdir(dir))) {
-        char full[700];
-
-        snprintf(full, sizeof full, "%s/%s", path, entry->d_name);
-        if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, ".."))
-            continue;
-        if (strncmp(entry->d_name, ".new-", 5) != 0 || rmdir(full) < 0)
-            ok = complain("%s is left", full);
-    }
+    while (dir && (entry = readdir(dir)))
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            ok = complain("%s/%s is left", boxes, entry->d_name);
     if (dir)
         closedir(dir);
     return ok;
 }
 
-/* ---- what was committed ---------------------------------------------------------------------------------------------
+/* ---- what was committed --------------------------------------------------------------------------------------------
  */
 
-/* Each line names a file that has to hold that line. What is verified is removed, so that disks do not fill up. */
-static bool committed_check(const char *list, unsigned *n)
+/* Whether a file has all that its name says. */
+static bool is_whole(const char *name)
 {
-    char line[100];
+    size_t len = strlen(name) + 1, lines = name[0] == 'd' ? FILE_LINES : 1, size = 0;
+    char *text = tree_read(world.code, name, &size);
+    bool whole = text && size == len * lines;
+
+    for (size_t i = 0; whole && i < lines; i++)
+        whole = !memcmp(text + i * len, name, len - 1) && text[i * len + len - 1] == '\n';
+    free(text);
+    return whole;
+}
+
+/* Each line names a file that has to be there. */
+static bool list_check(const char *list, unsigned *n)
+{
+    char name[FILE_NAME_MAX + 2];
     FILE *file = fopen(list, "re");
     bool ok = true;
 
-    while (file && fgets(line, sizeof line, file)) {
-        char name[100];
-
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(line, "\n"), line);
-        if (!tree_is(world.code, name, line))
+    while (file && fgets(name, sizeof name, file)) {
+        name[strcspn(name, "\n")] = '\0';
+        if (!is_whole(name))
             ok = complain("%s was committed, and is not what it was", name);
         ++*n;
     }
@@ -191,28 +233,42 @@ static bool committed_check(const char *list, unsigned *n)
 
 static bool committed_there(void)
 {
-    char path[400];
     struct dirent *entry;
     unsigned n = 0;
     bool ok = true;
-    DIR *dir;
+    DIR *dir = opendir(world.committed);
 
-    snprintf(path, sizeof path, "%s/committed", world.dir);
-    dir = opendir(path);
     while (dir && (entry = readdir(dir))) {
-        char full[700];
+        char list[700];
 
-        snprintf(full, sizeof full, "%s/%s", path, entry->d_name);
+        snprintf(list, sizeof list, "%s/%s", world.committed, entry->d_name);
         if (entry->d_name[0] != '.')
-            ok = committed_check(full, &n) && ok;
+            ok = list_check(list, &n) && ok;
     }
     if (dir)
         closedir(dir);
-    note("%u files were committed, and are there", n);
-    dir = opendir(world.code);
-    while (dir && (entry = readdir(dir)))
-        if (entry->d_name[0] == 'r')
-            (void)unlinkat(dirfd(dir), entry->d_name, 0);
+    note("%u files were committed", n);
+    return ok;
+}
+
+/* What a commit brought is whole, also if its host was killed; nothing else is there. Removes all: disks are small. */
+static bool code_clean(void)
+{
+    struct dirent *entry;
+    bool ok = true;
+    DIR *dir = opendir(world.code);
+
+    while (dir && (entry = readdir(dir))) {
+        const char *name = entry->d_name;
+
+        if (!strcmp(name, ".") || !strcmp(name, ".."))
+            continue;
+        if (!strchr("rdt", name[0]))
+            ok = complain("%s/%s is left", world.code, name);
+        if (name[0] == 'd' && !is_whole(name))
+            ok = complain("%s was torn", name);
+        (void)unlinkat(dirfd(dir), name, 0);
+    }
     if (dir)
         closedir(dir);
     return ok;
@@ -220,13 +276,23 @@ static bool committed_there(void)
 
 bool verify_round(void)
 {
-    bool ok = destroy_apart();
+    bool ok = true;
 
+    for (unsigned i = 0; i < world.n_choices; i++)
+        ok = end_all(&world.choices[i]) && ok;
+    ok = helpers_gone((char[]){ "bwrap" }) && ok;
     ok = helpers_gone((char[]){ "agent" }) && ok;
     ok = helpers_gone((char[]){ "permfs" }) && ok;
-    ok = mounts_gone() && ok;
+    for (unsigned i = 0; i < world.n_choices; i++) {
+        char boxes[400];
+
+        boxes_path(&world.choices[i], boxes, sizeof boxes);
+        ok = mounts_gone(boxes) && ok;
+        ok = files_gone(boxes) && ok;
+    }
+    ok = sockets_gone() && ok;
     ok = cgroups_gone() && ok;
     ok = containers_gone() && ok;
-    ok = files_gone() && ok;
-    return committed_there() && ok;
+    ok = committed_there() && ok;
+    return code_clean() && ok;
 }

@@ -1,0 +1,112 @@
+/* Faults of an Engine: by the docker command, as anybody else on the machine would do it. */
+#include "chaos.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Runs a shell command to its end and takes its output. */
+static bool shell(const char *command, char *ret, size_t size)
+{
+    FILE *out = popen(command, "re");
+    size_t len = 0, n;
+    char rest[512];
+
+    if (!out)
+        return false;
+    while (len < size - 1 && (n = fread(ret + len, 1, size - 1 - len, out)) > 0)
+        len += n;
+    ret[len] = '\0';
+    while (fread(rest, 1, sizeof rest, out) > 0)
+        ;
+    return pclose(out) == 0;
+}
+
+bool engine_containers(char *names, size_t size)
+{
+    char command[400];
+
+    snprintf(command, sizeof command, "docker -H '%s' ps -a --filter name=%s --format '{{.Names}}' 2>&1",
+             world.docker_host, world.prefix);
+    return shell(command, names, size);
+}
+
+static void container_fault(struct dice *dice, const char *verb)
+{
+    char names[8192], command[600], output[600];
+    unsigned n = 0, pick;
+    char *at = names;
+
+    if (!engine_containers(names, sizeof names))
+        return;
+    for (const char *look = names; (look = strchr(look, '\n')); look++)
+        n++;
+    if (!n)
+        return;
+    for (pick = dice_roll(dice, n); pick; pick--)
+        at = strchr(at, '\n') + 1;
+    at[strcspn(at, "\n")] = '\0';
+    note("fault: docker %s %s", verb, at);
+    snprintf(command, sizeof command, "docker -H '%s' %s %.200s 2>&1", world.docker_host, verb, at);
+    (void)shell(command, output, sizeof output); /* it may have gone by itself */
+}
+
+static pid_t daemon_pid(void)
+{
+    char path[400];
+    int pid = 0;
+    FILE *file;
+
+    snprintf(path, sizeof path, "%s/pid", world.engine_dir);
+    file = fopen(path, "re");
+    if (!file || fscanf(file, "%d", &pid) != 1 || pid < 2 || kill(pid, 0) < 0)
+        pid = 0;
+    if (file)
+        fclose(file);
+    return pid;
+}
+
+static void daemon_kill(struct dice *dice)
+{
+    char command[500], output[2000];
+    pid_t pid = daemon_pid();
+
+    must(pid > 0, "the Engine's process");
+    note("fault: the Engine %d is killed", (int)pid);
+    kill(pid, SIGKILL);
+    usleep(1000 * dice_roll(dice, 1000));
+    snprintf(command, sizeof command, "tests/engine.sh again '%s' 2>&1", world.engine_dir);
+    if (!shell(command, output, sizeof output)) {
+        (void)complain("the Engine does not come back: %s", output);
+        exit(2);
+    }
+    note("the Engine is back");
+}
+
+static void daemon_hang(struct dice *dice)
+{
+    pid_t pid = daemon_pid();
+
+    must(pid > 0, "the Engine's process");
+    note("fault: the Engine %d stands still", (int)pid);
+    kill(pid, SIGSTOP);
+    usleep(1000 * dice_roll(dice, 1000));
+    kill(pid, SIGCONT);
+}
+
+void engine_fault(struct dice *dice)
+{
+    unsigned kind = dice_roll(dice, 8);
+
+    if (kind < 3)
+        container_fault(dice, "kill");
+    else if (kind < 6)
+        container_fault(dice, "rm -f");
+    else if (world.engine_dir && kind == 6)
+        daemon_kill(dice);
+    else if (world.engine_dir)
+        daemon_hang(dice);
+}
