@@ -59,8 +59,27 @@ static void put(int at, const char *name, const char *text)
     close(fd);
 }
 
+/* Directories that may not be changed, searched or listed. */
+static const char *const guarded[] = { "ro", "nox", "blind" };
+static const mode_t guarded_modes[] = { 0555, 0600, 0300 };
+static bool with_guarded;
+
+static void plant_guarded(int at)
+{
+    char name[16];
+
+    for (size_t i = 0; i < N(guarded); i++) {
+        cr_assert(mkdirat(at, guarded[i], 0755) == 0);
+        snprintf(name, sizeof name, "%s/in", guarded[i]);
+        put(at, name, "guarded");
+        cr_assert(fchmodat(at, guarded[i], guarded_modes[i], 0) == 0);
+    }
+}
+
 static void plant(int at)
 {
+    if (with_guarded)
+        plant_guarded(at);
     put(at, "file", "content");
     put(at, "file2", "other");
     put(at, "shut", "closed");
@@ -82,12 +101,14 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 static void clear(int at)
 {
-    static const char *const dirs[] = { ".", "dir", "empty", "missing", "dir/new" };
+    static const char *const dirs[] = { ".", "dir", "empty", "missing", "dir/new", "file" };
     const char *dir = at == ws ? h.mnt : native;
 
     cr_assert(fchmod(at, 0755) == 0);
     for (size_t i = 0; i < N(dirs); i++) /* what was made unreadable */
         (void)!fchmodat(at, dirs[i], 0755, 0);
+    for (size_t i = 0; i < N(guarded); i++)
+        (void)!fchmodat(at, guarded[i], 0755, 0);
     cr_assert(nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0, "clearing %s: %s", dir, strerror(errno));
 }
 
@@ -293,11 +314,23 @@ static void run(const struct call *c, const char *a, const char *b)
     clear(ws);
 }
 
-static void run_all(const struct call *calls, size_t n)
+static void run_each(const struct call *calls, size_t n, const char *const *on, size_t n_on)
 {
     for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < N(names); k++)
-            run(&calls[i], names[k], NULL);
+        for (size_t k = 0; k < n_on; k++)
+            run(&calls[i], on[k], NULL);
+}
+
+static void run_all(const struct call *calls, size_t n)
+{
+    run_each(calls, n, names, N(names));
+}
+
+static void run_each_pair(const struct call *call, const char *const *on, size_t n_on)
+{
+    for (size_t i = 0; i < n_on; i++)
+        for (size_t k = 0; k < n_on; k++)
+            run(call, on[i], on[k]);
 }
 
 static void run_pairs(const struct call *call)
@@ -305,9 +338,7 @@ static void run_pairs(const struct call *call)
     static const char *const pairs[] = { "file", "hard",    "dir",       "dir/in", "empty",   "link",  "dirlink",
                                          "fifo", "missing", "missing/x", "file/x", "dir/new", "dir/.", "missing/" };
 
-    for (size_t i = 0; i < N(pairs); i++)
-        for (size_t k = 0; k < N(pairs); k++)
-            run(call, pairs[i], pairs[k]);
+    run_each_pair(call, pairs, N(pairs));
 }
 
 FS_TEST(matrix, opening)
@@ -380,6 +411,53 @@ FS_TEST(matrix, linking)
 {
     run_pairs(&(struct call){ "link", call_link, 0 });
     run_pairs(&(struct call){ "link", call_link, AT_SYMLINK_FOLLOW });
+}
+
+/* Of the tests where everything that is planted has the guarded directories beside it. */
+static void guard(void)
+{
+    if (geteuid() == 0) {
+        close(ws);
+        close(nat);
+        harness_skip(&h, "root is not refused anything");
+    }
+    with_guarded = true;
+}
+
+Test(matrix, permissions)
+{
+    static const char *const on[] = { "ro",      "ro/in", "ro/new",   "nox",      "nox/in",
+                                      "nox/new", "blind", "blind/in", "blind/new" };
+    static const struct call calls[] = {
+        { "open", call_open, O_RDONLY },
+        { "open", call_open, O_RDWR | O_CREAT },
+        { "open", call_open, O_RDONLY | O_DIRECTORY },
+        { "mkdir", call_mkdir, 0755 },
+        { "unlink", call_unlink, 0 },
+        { "rmdir", call_unlink, AT_REMOVEDIR },
+        { "symlink", call_symlink, 0 },
+        { "mkfifo", call_mknod, S_IFIFO | 0644 },
+        { "chmod", call_chmod, 0700 },
+        { "lstat", call_stat, AT_SYMLINK_NOFOLLOW },
+        { "access", call_access, W_OK },
+        { "access", call_access, R_OK | X_OK },
+        { "utimens", call_utimens, 0 },
+        { "truncate", call_truncate, 3 },
+        { "setxattr", call_setxattr, 0 },
+    };
+
+    guard();
+    run_each(calls, N(calls), on, N(on));
+}
+
+Test(matrix, renaming_with_permissions)
+{
+    static const char *const on[] = { "file", "dir/new", "ro", "ro/in", "ro/new", "nox/in", "blind/in" };
+
+    guard();
+    run_each_pair(&(struct call){ "rename", call_rename, 0 }, on, N(on));
+    run_each_pair(&(struct call){ "rename", call_rename, RENAME_EXCHANGE }, on, N(on));
+    run_each_pair(&(struct call){ "link", call_link, 0 }, on, N(on));
 }
 
 /* ---- calls on an open file: one script on both, each line's result compared ---- */
