@@ -36,7 +36,7 @@ static void teardown(void)
         harness_release(&below);
 }
 
-FS_SUITES(codebases, 120);
+TestSuite(codebases, .init = setup, .fini = teardown, .timeout = 120);
 
 static void run_or_skip(const char *cmd)
 {
@@ -140,14 +140,14 @@ static void use(void)
     hosts_changes();
 }
 
-FS_TEST(codebases, a_tmpfs)
+Test(codebases, a_tmpfs)
 {
     only_root();
     cr_assert(mount("codebase", h.base, "tmpfs", 0, "size=16m,mode=755") == 0, "%s", strerror(errno));
     use();
 }
 
-FS_TEST(codebases, an_ext4_of_its_own)
+Test(codebases, an_ext4_of_its_own)
 {
     char cmd[512];
 
@@ -160,7 +160,7 @@ FS_TEST(codebases, an_ext4_of_its_own)
     use();
 }
 
-FS_TEST(codebases, an_overlay)
+Test(codebases, an_overlay)
 {
     char options[512];
 
@@ -172,7 +172,7 @@ FS_TEST(codebases, an_overlay)
     use();
 }
 
-FS_TEST(codebases, a_bind_mount)
+Test(codebases, a_bind_mount)
 {
     char other[64];
 
@@ -184,7 +184,7 @@ FS_TEST(codebases, a_bind_mount)
 }
 
 /* A workspace on a workspace; without root too. */
-FS_TEST(codebases, a_workspace)
+Test(codebases, a_workspace)
 {
     harness_init(&below);
     cr_assert(harness_start_open(&below), "%s", below.why);
@@ -194,7 +194,7 @@ FS_TEST(codebases, a_workspace)
     cr_expect(tree_is(below.base, "linked", "mapped") && tree_is(below.base, "d/secret", "S3CRET"));
 }
 
-FS_TEST(codebases, a_bindfs)
+Test(codebases, a_bindfs)
 {
     char cmd[256];
 

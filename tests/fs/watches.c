@@ -38,7 +38,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-FS_SUITES(watches, 60);
+TestSuite(watches, .init = setup, .fini = teardown, .timeout = 60);
 
 static void start(void)
 {
@@ -241,7 +241,7 @@ static void fill_queue(long most)
     cr_assert(unlinkat(base, names[0], 0) == 0 && unlinkat(base, names[1], 0) == 0);
 }
 
-FS_TEST(watches, the_queue_of_events_overflows)
+Test(watches, the_queue_of_events_overflows)
 {
     long most = number("/proc/sys/fs/inotify/max_queued_events");
 
