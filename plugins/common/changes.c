@@ -176,22 +176,18 @@ int32_t op_changes_discard(rt_runtime *rt, const char *id, const char *const *pa
     return op_end(&op, status);
 }
 
-void changes_after_exec(struct op *op, const char *id, const rt_exit *exit, int32_t status)
+void changes_after_exec(struct op *op, const struct live *live, const rt_exit *exit, int32_t status)
 {
     const rt_commit_spec all = { .size = sizeof all };
-    struct record record;
+    const struct spec *spec = &live->spec;
+    int32_t policy = spec->workspace_mode == RT_WORKSPACE_DELTA ? spec->commit_policy : RT_COMMIT_MANUAL;
     struct op own;
-    int32_t policy;
 
-    op_init_quiet(&own, op->rt);
-    if (record_load(&own, id, &record))
-        return;
-    policy = record.spec.workspace_mode == RT_WORKSPACE_DELTA ? record.spec.commit_policy : RT_COMMIT_MANUAL;
-    record_release(&record);
     if (policy == RT_COMMIT_MANUAL || (policy == RT_COMMIT_ON_SUCCESS && (status != RT_OK || exit->exit_code)))
         return;
-    if (commit(&own, id, &all, NULL))
-        runtime_log(op->rt, RT_LOG_WARN, "commit after a command in '%s': %s", id, own.err->message);
+    op_init_quiet(&own, op->rt);
+    if (commit(&own, live->id, &all, NULL))
+        runtime_log(op->rt, RT_LOG_WARN, "commit after a command in '%s': %s", live->id, own.err->message);
 }
 
 int32_t changes_before_start(struct op *op, const struct record *record, int box_fd)

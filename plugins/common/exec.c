@@ -130,7 +130,7 @@ static void process_commit(struct op *op, struct process *process, int32_t statu
     if (!process->exited || process->is_committed)
         return;
     process->is_committed = true;
-    changes_after_exec(op, process->live->id, &process->exit, status);
+    changes_after_exec(op, process->live, &process->exit, status);
 }
 
 /* A command from start to end with its streams given to io. *ret_ran: whether exit was filled. */

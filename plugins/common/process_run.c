@@ -328,10 +328,11 @@ static bool is_over(const struct run *run)
     return run->process->left || run->process->kind->is_gone(run->process);
 }
 
+/* It has no other flag that can be set: it is a pipe's end or a terminal's master. */
 static void nonblocking(int fd)
 {
     if (fd >= 0)
-        (void)fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+        (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
 static int32_t run_once(struct run *run)
