@@ -1,405 +1,117 @@
 /*
- * The workspace filesystem against the native directory, and bindfs against it on the same work. Data: fs.NAME, and
- * fs.NAME_nopass with all data through the daemon. Metadata and programs: fs.NAME with client and daemon on one CPU,
- * fs.NAME_unpinned without. fs.NAME_bindfs is bindfs, pinned as fs.NAME is.
+ * The workspace filesystem against the native directory, and bindfs against it on the same work.
+ *
+ * Data: fs.NAME, as root with passthrough; fs.NAME_nopass with all data through the daemon; fs.NAME_user as an ordinary
+ * user, who cannot have it otherwise. Metadata and programs: fs.NAME with client and daemon on one CPU,
+ * fs.NAME_unpinned without. fs.NAME_bindfs is bindfs, pinned as fs.NAME is. NAME_first is through a mount of which
+ * nothing is cached, beside a native directory of which all is. fs.NAME_agent_safe and fs.NAME_10000_rules have as
+ * their baseline not the native directory but the workspace with one rule.
  */
 #include "bench.h"
 #include "fs_mount.h"
+#include "fs_work.h"
 #include "permfs_proto.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <fnmatch.h>
 #include <ftw.h>
+#include <pwd.h>
 #include <sched.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define BIG_BYTES ((size_t)64 << 20)
-#define CHUNK     ((size_t)1 << 20)
-#define PAGE      4096
-#define DIRS      40
-#define FILES     50 /* in each */
-#define MADE      500
-#define SOURCES   6
+#define MANY_RULES 10000
 
-extern char **environ;
-
-enum mount_id { NATIVE, OURS, OURS_ONE_CPU, NO_PASS, BINDFS, BINDFS_ONE_CPU, MOUNTS };
+enum mount_id { NATIVE, OURS, OURS_ONE_CPU, NO_PASS, USER, PRESET, MANY, BINDFS, BINDFS_ONE_CPU, MOUNTS };
 
 static struct fs_mount mounts[MOUNTS];
 static char work[] = "/tmp/stockade-bench-fs.XXXXXX";
-static char chunk[CHUNK];
 
-static void fail(const char *what)
+static void check(bool ok, const char *what)
 {
+    if (ok)
+        return;
     fprintf(stderr, "bench: %s: %s\n", what, strerror(errno));
     exit(1);
 }
 
-static void check(bool ok, const char *what)
+/* ---- what is measured ---- */
+
+/* An ordinary user's mount is seen by that user alone: the work is then a child's, which sends what it took. */
+static double run_on(const struct fs_work *w, struct fs_mount *m)
 {
-    if (!ok)
-        fail(what);
-}
-
-static const char *in(const char *dir, const char *name)
-{
-    static char paths[4][512];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-
-    snprintf(path, sizeof paths[0], "%s/%s", dir, name);
-    return path;
-}
-
-static int open_in(const char *dir, const char *name, int flags)
-{
-    int fd = open(in(dir, name), flags | O_CLOEXEC, 0644);
-
-    check(fd >= 0, name);
-    return fd;
-}
-
-/* A shell command in a directory. */
-static void shell(const char *dir, const char *command)
-{
-    char line[1024], sh[] = "sh", c[] = "-c", *argv[] = { sh, c, line, NULL };
-    int status;
+    double took = -1;
+    int ends[2];
     pid_t pid;
 
-    snprintf(line, sizeof line, "cd %s && exec >/dev/null && %s", dir, command);
-    check(posix_spawn(&pid, "/bin/sh", NULL, NULL, argv, environ) == 0, "sh");
-    check(waitpid(pid, &status, 0) == pid && status == 0, command);
-}
-
-static double timed_shell(const struct fs_mount *m, const char *command)
-{
-    double start = bench_now_ms();
-
-    shell(m->dir, command);
-    return bench_now_ms() - start;
-}
-
-/* ---- data ---- */
-
-static double read_all(const struct fs_mount *m)
-{
-    int fd = open_in(m->dir, "big", O_RDONLY);
-    double start = bench_now_ms();
-    ssize_t n;
-
-    while ((n = read(fd, chunk, CHUNK)) > 0)
-        ;
-    check(n == 0, "read");
-    start = bench_now_ms() - start;
-    close(fd);
-    return start;
-}
-
-/* Out of the page cache, of the filesystem's own too. */
-static void forget_big(const struct fs_mount *m)
-{
-    const char *const dirs[] = { m->dir, m->base };
-
-    for (int i = 0; i < 2; i++) {
-        int fd = open_in(dirs[i], "big", O_RDWR);
-
-        check(fsync(fd) == 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0, "fadvise");
-        close(fd);
+    if (!m->options.uid)
+        return w->fn(m);
+    check(pipe(ends) == 0, "pipe");
+    pid = fork();
+    if (pid == 0) {
+        fs_mount_become_user(m);
+        took = w->fn(m);
+        _exit(write(ends[1], &took, sizeof took) != sizeof took);
     }
-}
-
-static double read_cold(const struct fs_mount *m)
-{
-    forget_big(m);
-    return read_all(m);
-}
-
-static double write_new(const struct fs_mount *m)
-{
-    int fd = open_in(m->dir, "new", O_WRONLY | O_CREAT | O_EXCL);
-    double start = bench_now_ms();
-
-    for (size_t at = 0; at < BIG_BYTES; at += CHUNK)
-        check(write(fd, chunk, CHUNK) == (ssize_t)CHUNK, "write");
-    start = bench_now_ms() - start;
-    close(fd);
-    check(unlink(in(m->dir, "new")) == 0, "unlink");
-    return start;
-}
-
-static off_t random_page(unsigned *seed)
-{
-    *seed = *seed * 1103515245u + 12345u;
-    return (off_t)((*seed >> 4) % (BIG_BYTES / PAGE)) * PAGE;
-}
-
-static double read_random(const struct fs_mount *m)
-{
-    int fd = open_in(m->dir, "big", O_RDONLY);
-    double start = bench_now_ms();
-    unsigned seed = 1;
-
-    for (int i = 0; i < 10000; i++)
-        check(pread(fd, chunk, PAGE, random_page(&seed)) == PAGE, "pread");
-    start = bench_now_ms() - start;
-    close(fd);
-    return start;
-}
-
-static double write_random(const struct fs_mount *m)
-{
-    int fd = open_in(m->dir, "big", O_WRONLY);
-    double start = bench_now_ms();
-    unsigned seed = 1;
-
-    for (int i = 0; i < 2000; i++)
-        check(pwrite(fd, chunk, PAGE, random_page(&seed)) == PAGE, "pwrite");
-    start = bench_now_ms() - start;
-    close(fd);
-    return start;
-}
-
-static double read_mapped(const struct fs_mount *m)
-{
-    int fd = open_in(m->dir, "big", O_RDONLY);
-    double start = bench_now_ms();
-    volatile const char *map = mmap(NULL, BIG_BYTES, PROT_READ, MAP_SHARED, fd, 0);
-    unsigned sum = 0;
-
-    check(map != MAP_FAILED, "mmap");
-    for (size_t at = 0; at < BIG_BYTES; at += PAGE)
-        sum += (unsigned char)map[at];
-    munmap((void *)(uintptr_t)map, BIG_BYTES);
-    start = bench_now_ms() - start;
-    close(fd);
-    return sum == 1 ? 0 : start; /* the sum is used, so that it is made */
-}
-
-/* ---- metadata ---- */
-
-typedef void name_fn(const char *path);
-
-static void each_file(const struct fs_mount *m, const char *prefix, name_fn *fn)
-{
-    char path[512];
-
-    for (int d = 0; d < DIRS; d++)
-        for (int f = 0; f < FILES; f++) {
-            snprintf(path, sizeof path, "%s/tree/d%d/%s-%d.c", m->dir, d, prefix, f);
-            fn(path);
-        }
-}
-
-static double timed_each(const struct fs_mount *m, const char *prefix, name_fn *fn)
-{
-    double start = bench_now_ms();
-
-    each_file(m, prefix, fn);
-    return bench_now_ms() - start;
-}
-
-static void stat_name(const char *path)
-{
-    struct stat st;
-
-    check(stat(path, &st) == 0, path);
-}
-
-static void miss_name(const char *path)
-{
-    struct stat st;
-
-    check(stat(path, &st) < 0 && errno == ENOENT, path);
-}
-
-static void open_name(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    char buf[PAGE];
-
-    check(fd >= 0 && read(fd, buf, sizeof buf) > 0, path);
-    close(fd);
-}
-
-static double stat_again(const struct fs_mount *m)
-{
-    each_file(m, "file", stat_name);
-    return timed_each(m, "file", stat_name);
-}
-
-static double missing_again(const struct fs_mount *m)
-{
-    each_file(m, "missing", miss_name);
-    return timed_each(m, "missing", miss_name);
-}
-
-static double open_again(const struct fs_mount *m)
-{
-    each_file(m, "file", open_name);
-    return timed_each(m, "file", open_name);
-}
-
-static int visit(const char *path, const struct stat *st, int type, struct FTW *at)
-{
-    (void)path;
-    (void)st;
-    (void)at;
-    return type == FTW_NS || type == FTW_DNR ? -1 : 0;
-}
-
-static double find_again(const struct fs_mount *m)
-{
-    double start;
-
-    check(nftw(in(m->dir, "tree"), visit, 32, FTW_PHYS) == 0, "nftw");
-    start = bench_now_ms();
-    check(nftw(in(m->dir, "tree"), visit, 32, FTW_PHYS) == 0, "nftw");
-    return bench_now_ms() - start;
-}
-
-static double list_flat(const struct fs_mount *m)
-{
-    double start = bench_now_ms();
-
-    for (int i = 0; i < 20; i++) {
-        DIR *dir = opendir(in(m->dir, "flat"));
-
-        check(dir, "opendir");
-        while (readdir(dir))
-            ;
-        closedir(dir);
-    }
-    return bench_now_ms() - start;
-}
-
-static double made[2]; /* creating and deleting are one round, of which each is a line */
-
-static void make_and_remove(const struct fs_mount *m)
-{
-    char path[512];
-    double start = bench_now_ms();
-
-    check(mkdir(in(m->dir, "made"), 0755) == 0, "mkdir");
-    for (int i = 0; i < MADE; i++) {
-        snprintf(path, sizeof path, "%s/made/%d", m->dir, i);
-        close(open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
-    }
-    made[0] = bench_now_ms() - start;
-    start = bench_now_ms();
-    for (int i = 0; i < MADE; i++) {
-        snprintf(path, sizeof path, "%s/made/%d", m->dir, i);
-        check(unlink(path) == 0, path);
-    }
-    made[1] = bench_now_ms() - start;
-    check(rmdir(in(m->dir, "made")) == 0, "rmdir");
-}
-
-static double creating(const struct fs_mount *m)
-{
-    make_and_remove(m);
-    return made[0];
-}
-
-static double deleting(const struct fs_mount *m)
-{
-    make_and_remove(m);
-    return made[1];
-}
-
-/* ---- programs ---- */
-
-static double untar(const struct fs_mount *m)
-{
-    double took = timed_shell(m, "mkdir out && tar xf ../tree.tar -C out");
-
-    shell(m->dir, "rm -rf out");
+    close(ends[1]);
+    check(pid > 0 && read(ends[0], &took, sizeof took) == sizeof took, "an ordinary user's work");
+    close(ends[0]);
+    waitpid(pid, NULL, 0);
     return took;
 }
 
-static double git_status(const struct fs_mount *m)
-{
-    return timed_shell(m, "git status");
-}
-
-static double grep(const struct fs_mount *m)
-{
-    return timed_shell(m, "! grep -r needle tree");
-}
-
-static double compile(const struct fs_mount *m)
-{
-    return timed_shell(m, "for f in src/*.c; do gcc -O2 -c $f -o ${f%.c}.o || exit 1; done");
-}
-
-/* ---- what is measured ---- */
-
-struct work {
-    const char *name;
-    double (*fn)(const struct fs_mount *m);
-    int rounds;
-};
-
-static const struct work data[] = {
-    { "seqread_warm", read_all, 5 }, { "seqread_cold", read_cold, 3 }, { "seqwrite", write_new, 3 },
-    { "randread", read_random, 5 },  { "randwrite", write_random, 5 }, { "mmap_read", read_mapped, 5 },
-};
-
-static const struct work metadata[] = {
-    { "stat_again", stat_again, 5 },
-    { "find_again", find_again, 5 },
-    { "readdir", list_flat, 5 },
-    { "open_again", open_again, 3 },
-    { "create", creating, 5 },
-    { "delete", deleting, 5 },
-    { "missing_again", missing_again, 5 },
-    { "untar", untar, 3 },
-    { "git_status", git_status, 3 },
-    { "grep", grep, 3 },
-    { "gcc", compile, 1 },
-};
-
 struct pair {
-    const struct work *work;
-    const struct fs_mount *ours;
+    const struct fs_work *work;
+    struct fs_mount *ours, *baseline;
 };
 
 static double run_ours(void *arg)
 {
     struct pair *pair = arg;
 
-    return pair->work->fn(pair->ours);
+    return run_on(pair->work, pair->ours);
 }
 
-static double run_native(void *arg)
+static double run_baseline(void *arg)
 {
     struct pair *pair = arg;
 
-    return pair->work->fn(&mounts[NATIVE]);
+    return run_on(pair->work, pair->baseline);
 }
 
-static void measure(const struct work *w, const char *suffix, enum mount_id id)
+static void measure_beside(const struct fs_work *w, const char *suffix, enum mount_id id, enum mount_id baseline)
 {
-    struct pair pair = { w, &mounts[id] };
+    struct pair pair = { w, &mounts[id], &mounts[baseline] };
     char name[64];
 
-    if (!mounts[id].pid) /* bindfs, which is not installed */
+    if (!mounts[id].pid) /* what this machine lacks */
         return;
     snprintf(name, sizeof name, "fs.%s%s", w->name, suffix);
     bench_run(&(struct bench){ .name = name,
                                .unit = "ms",
                                .ours = run_ours,
-                               .baseline = run_native,
+                               .baseline = run_baseline,
                                .arg = &pair,
                                .warm_up = 1,
                                .rounds = w->rounds });
+}
+
+static void measure(const struct fs_work *w, const char *suffix, enum mount_id id)
+{
+    measure_beside(w, suffix, id, NATIVE);
+}
+
+/* Looking at files: of these it matters how long their rules take. */
+static void measure_rules(const struct fs_work *w)
+{
+    if (fnmatch("@(stat|find|open)_*", w->name, FNM_EXTMATCH) != 0)
+        return;
+    measure_beside(w, "_agent_safe", PRESET, OURS_ONE_CPU);
+    measure_beside(w, "_10000_rules", MANY, OURS_ONE_CPU);
 }
 
 static void pin(bool one)
@@ -416,25 +128,98 @@ static void pin(bool one)
     check(sched_setaffinity(0, sizeof first, one ? &first : &all) == 0, "sched_setaffinity");
 }
 
+/* ---- what it is measured on ---- */
+
+static stockade_rules *rules_new(void)
+{
+    stockade_rules *rules;
+    rt_call call = RT_CALL_INIT;
+
+    bench_check(stockade_rules_new(&call.error, &rules), &call);
+    return rules;
+}
+
+static void mount_with_rules(enum mount_id id, const char *name, const stockade_rules *rules)
+{
+    struct fs_mount_options options = { .base = mounts[OURS_ONE_CPU].base };
+
+    options.rules = stockade_rules_items(rules, &options.n_rules);
+    fs_mount_permfs(&mounts[id], work, name, &options);
+}
+
+static void mount_preset(stockade_rules *rules)
+{
+    rt_call call = RT_CALL_INIT;
+
+    bench_check(stockade_rules_add_preset(rules, "agent-safe", &call.error), &call);
+    mount_with_rules(PRESET, "preset", rules);
+}
+
+/* Of every kind, and about names beside those that are looked at, so that none can be left out early. */
+static int32_t many_rule(int i, char *pattern, size_t size)
+{
+    switch (i % 4) {
+    case 0:
+        snprintf(pattern, size, "/tree/d%d/other-%d.c", i % 40, i);
+        return RT_RULE_FILE;
+    case 1:
+        snprintf(pattern, size, "/tree/d%d/dir-%d", i % 40, i);
+        return RT_RULE_DIRECTORY;
+    case 2:
+        snprintf(pattern, size, "/**/d%d/*.ext%d", i % 40, i);
+        return RT_RULE_GLOB;
+    default:
+        snprintf(pattern, size, "**/gen-?-%d.[ch]", i);
+        return RT_RULE_GLOB;
+    }
+}
+
+static void mount_many_rules(stockade_rules *rules)
+{
+    rt_call call = RT_CALL_INIT;
+    char pattern[64];
+
+    bench_check(stockade_rules_add(rules, "/**", RT_RULE_GLOB, RT_PERM_WRITE, 0, &call.error), &call);
+    for (int i = 1; i < MANY_RULES; i++) {
+        int32_t type = many_rule(i, pattern, sizeof pattern);
+
+        bench_check(stockade_rules_add(rules, pattern, type, RT_PERM_READ, 0, &call.error), &call);
+    }
+    mount_with_rules(MANY, "many", rules);
+}
+
+static void mount_user(void)
+{
+    const struct passwd *user = getpwnam("stockade-test");
+
+    if (!user || geteuid() != 0 || access("/usr/bin/fusermount3", X_OK) < 0) {
+        printf("nothing is measured as an ordinary user: that takes root, fusermount3 and the user stockade-test\n");
+        return;
+    }
+    fs_mount_permfs(&mounts[USER], work, "user",
+                    &(struct fs_mount_options){ .uid = user->pw_uid, .gid = user->pw_gid });
+}
+
 static void plant(void)
 {
-    char line[1400];
+    char line[512];
 
-    snprintf(line, sizeof line,
-             "mkdir tree flat src && for d in $(seq 0 %d); do mkdir "
-             "tree/d$d; for f in $(seq 0 %d); do echo \"int f_${d}_$f(int x) { return x * $f + $d; }\" "
-             "> tree/d$d/file-$f.c; done; done; (cd flat && seq 4000 | xargs touch); for i in $(seq %d); do { echo "
-             "'#include <stdio.h>'; echo '#include <stdlib.h>'; echo '#include <string.h>'; cat tree/d$i/*.c; } > "
-             "src/s$i.c; done; head -c %zu /dev/urandom > big; tar cf ../tree.tar tree; git init -q . && git add tree "
-             "src && git -c user.name=b -c user.email=b@b commit -q -m b && printf 'big\\nflat\\n*.o\\n' > .gitignore",
-             DIRS - 1, FILES - 1, SOURCES, BIG_BYTES);
-    shell(mounts[NATIVE].dir, line);
-    for (int i = NATIVE + 1; i < MOUNTS; i++)
-        if (mounts[i].pid) {
+    fs_plant(mounts[NATIVE].dir, work);
+    for (int i = NATIVE + 1; i < MOUNTS; i++) {
+        const struct fs_mount_options *o = &mounts[i].options;
+
+        if (!mounts[i].pid || o->base)
+            continue;
+        if (o->uid) {
+            fs_plant_big(mounts[i].base);
+            snprintf(line, sizeof line, "%s/big", mounts[i].base);
+            check(chown(line, o->uid, o->gid) == 0, line);
+        } else {
             snprintf(line, sizeof line, "cp -a . %s/", mounts[i].base);
-            shell(mounts[NATIVE].base, line);
-            shell(mounts[i].base, "git update-index -q --refresh");
+            fs_shell(mounts[NATIVE].base, line);
+            fs_shell(mounts[i].base, "git update-index -q --refresh");
         }
+    }
     sync();
 }
 
@@ -446,35 +231,56 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
     return remove(path);
 }
 
-void bench_fs(void)
+static void mount_all(void)
 {
+    static const struct fs_mount_options plain, no_pass = { .flags = PERMFS_NO_PASSTHROUGH };
     bool bindfs;
 
-    check(mkdtemp(work) != NULL, work);
-    memset(chunk, 'c', sizeof chunk);
     fs_mount_native(&mounts[NATIVE], work, "native");
     pin(true);
-    fs_mount_permfs(&mounts[OURS_ONE_CPU], work, "ours1", 0);
+    fs_mount_permfs(&mounts[OURS_ONE_CPU], work, "ours1", &plain);
     bindfs = fs_mount_bindfs(&mounts[BINDFS_ONE_CPU], work, "bindfs1");
     pin(false);
-    fs_mount_permfs(&mounts[OURS], work, "ours", 0);
-    fs_mount_permfs(&mounts[NO_PASS], work, "nopass", PERMFS_NO_PASSTHROUGH);
+    fs_mount_permfs(&mounts[OURS], work, "ours", &plain);
+    fs_mount_permfs(&mounts[NO_PASS], work, "nopass", &no_pass);
+    mount_user();
     if (!bindfs || !fs_mount_bindfs(&mounts[BINDFS], work, "bindfs"))
         printf("bindfs is not installed: nothing is measured beside it\n");
-    plant();
-    for (size_t i = 0; i < sizeof data / sizeof *data; i++) {
-        measure(&data[i], "", OURS);
-        measure(&data[i], "_nopass", NO_PASS);
-        measure(&data[i], "_bindfs", BINDFS);
+}
+
+static void measure_all(void)
+{
+    for (const struct fs_work *w = fs_data; w->name; w++) {
+        measure(w, "", OURS);
+        measure(w, "_nopass", NO_PASS);
+        measure(w, "_user", USER);
+        measure(w, "_bindfs", BINDFS);
     }
-    for (size_t i = 0; i < sizeof metadata / sizeof *metadata; i++) {
+    for (const struct fs_work *w = fs_metadata; w->name; w++) {
         pin(true);
-        measure(&metadata[i], "", OURS_ONE_CPU);
-        measure(&metadata[i], "_bindfs", BINDFS_ONE_CPU);
+        measure(w, "", OURS_ONE_CPU);
+        measure(w, "_bindfs", BINDFS_ONE_CPU);
+        measure_rules(w);
         pin(false);
-        measure(&metadata[i], "_unpinned", OURS);
+        measure(w, "_unpinned", OURS);
     }
+}
+
+void bench_fs(void)
+{
+    stockade_rules *preset = rules_new(), *many = rules_new();
+
+    check(mkdtemp(work) && chmod(work, 0755) == 0, work);
+    mount_all();
+    plant();
+    pin(true);
+    mount_preset(preset);
+    mount_many_rules(many);
+    pin(false);
+    measure_all();
     for (int i = 0; i < MOUNTS; i++)
         fs_mount_end(&mounts[i]);
+    stockade_rules_free(preset);
+    stockade_rules_free(many);
     check(nftw(work, remove_one, 32, FTW_DEPTH | FTW_PHYS) == 0, work);
 }
