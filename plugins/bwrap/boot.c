@@ -1,9 +1,11 @@
 /* Starting bubblewrap and learning who the sandbox's init is. */
 #include "bwrap.h"
 
+#include "box_cgroup.h"
 #include "child.h"
 #include "error.h"
 #include "json.h"
+#include "oom.h"
 #include "runtime.h"
 
 #include <fcntl.h>
@@ -254,4 +256,17 @@ int32_t bwrap_boot(struct op *op, struct boot *boot)
     if (!status)
         snprintf(boot->backend_id, sizeof boot->backend_id, "%d", (int)boot->init_pid);
     return status;
+}
+
+void bwrap_died_why(struct op *op, const struct record *record, char *why, size_t size)
+{
+    bool is_v1 = false;
+    cleanup_fd int dir = -1, count = -1;
+
+    if (proc_id_is_alive(&record->init)) /* it is something else that has died */
+        return;
+    dir = box_cgroup_open(op, record, CGROUP_MEMORY, &is_v1);
+    count = oom_open(dir, is_v1);
+    if (oom_kills(count))
+        snprintf(why, size, "its init process has died, where the kernel had killed for want of memory");
 }

@@ -2,7 +2,7 @@
  * The bwrap backend: one persistent bubblewrap per sandbox.
  *
  * plugin.c   what the plugin says of itself       argv.c     from a specification to bubblewrap's arguments (pure)
- * boot.c     starting it                          stage.c    what root prepares before it becomes an ordinary user
+ * boot.c     starting it, and why it died          stage.c    what root prepares before it becomes an ordinary user
  * etc.c      the texts of its /etc                mask.c     what of /proc is hidden
  * seccomp.c  the filters, made by filter/         limits.c   limits, with and without cgroups
  * probe.c    whether it can work here
@@ -132,6 +132,11 @@ void stage_release(struct stage *stage);
 int bwrap_open(const struct bwrap_settings *settings, char *ret_path, size_t size);
 
 int32_t bwrap_boot(struct op *op, struct boot *boot);
+/*
+ * See backend.h. The kernel keeps no account of whom it killed for memory, only that it did: an init that dies in a
+ * sandbox where it has not was killed for something else.
+ */
+void bwrap_died_why(struct op *op, const struct record *record, char *why, size_t size);
 void bwrap_probe(struct op *op, struct probe_list *list);
 
 #endif

@@ -112,6 +112,7 @@ static const struct backend backend = {
     .check = check,
     .identify = identify,
     .boot = bwrap_boot,
+    .died_why = bwrap_died_why,
 };
 
 static int32_t bwrap_runtime_open(const rt_open_params *params, rt_call *call, rt_runtime **ret)

@@ -4,9 +4,14 @@
 
 #include "runtime_api.h"
 
+#include <sys/types.h>
+
 int32_t do_start(rt_call *call);
 int32_t do_stop(rt_call *call);
 int32_t do_destroy(rt_call *call);
 int32_t do_get(rt_call *call);
+
+/* Its init, where its number is what the backend calls it by; else it is destroyed and the test skipped. */
+pid_t box_init_pid(void);
 
 #endif

@@ -1,4 +1,5 @@
 /* Contract L5 and L8: what a sandbox stands on dies or hangs under it, and what its host and its caller see. */
+#include "box_ops.h"
 #include "fixture.h"
 
 #include <ctype.h>
@@ -207,23 +208,6 @@ CONFORMANCE_TEST(deaths, L8_the_daemon_dies_while_eight_write)
     cr_expect(box_status("box") == -1);
 }
 
-/* The sandbox's init, where its number is what the backend calls it by. */
-static pid_t init_pid(void)
-{
-    rt_sandbox_info *info = NULL;
-    pid_t pid = 0;
-
-    ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, "box", CALL, &info));
-    if (strlen(info->backend_id) < 8 && strspn(info->backend_id, "0123456789") == strlen(info->backend_id))
-        pid = (pid_t)atoi(info->backend_id);
-    fx.ops->sandbox_info_free(info);
-    if (!pid) {
-        fx.ops->destroy(fx.rt, "box", NULL);
-        cr_skip_test("the backend's id is no process's number");
-    }
-    return pid;
-}
-
 CONFORMANCE_TEST(deaths, L8_the_sandboxs_init_dies)
 {
     struct caller callers[CALLERS];
@@ -231,7 +215,7 @@ CONFORMANCE_TEST(deaths, L8_the_sandboxs_init_dies)
     NEED(RT_CAP_SESSION);
     BOX_UP("box", WRITE_ALL);
     callers_start(callers);
-    HOST_MUST(kill(init_pid(), SIGKILL) == 0);
+    HOST_MUST(kill(box_init_pid(), SIGKILL) == 0);
     callers_expect(callers, "init process");
     dead_expect("init process");
     ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
@@ -242,7 +226,7 @@ CONFORMANCE_TEST(deaths, L8_the_sandboxs_init_dies)
 CONFORMANCE_TEST(deaths, L8_the_monitor_outside_dies)
 {
     BOX_UP("box", WRITE_ALL);
-    (void)init_pid();
+    (void)box_init_pid();
     HOST_MUST(kill(helper_pid("bwrap"), SIGKILL) == 0);
     EXPECT_RUN(sh("box", "echo lives"), 0, "lives\n");
     ASSERT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
@@ -261,7 +245,7 @@ CONFORMANCE_TEST(deaths, L8_the_daemon_goes_with_its_sandbox)
     spec.n_rules = 1;
     box_up_spec(&spec);
     (void)helper_pid("permfs");
-    HOST_MUST(kill(init_pid(), SIGKILL) == 0);
+    HOST_MUST(kill(box_init_pid(), SIGKILL) == 0);
     for (int tries = 0; (mount = proc_mount_below(fx.dir)) && tries < 1000; tries++) {
         free(mount);
         sleep_ms(10);

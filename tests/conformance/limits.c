@@ -1,4 +1,5 @@
 /* Contract N3: limits, which mean the same on every backend. The fork bomb is in exec_tree.c. */
+#include "box_ops.h"
 #include "cgroups.h"
 #include "fixture.h"
 
@@ -77,6 +78,34 @@ CONFORMANCE_TEST(limits, N3_too_much_memory_is_reported_as_such)
     cr_expect(r->code == 137 && !(r->flags & RT_RESULT_OOM), "a mere 137: %s", run_describe(r));
     EXPECT_RUN(run_argv("box", ARGV(PROBE, "memory", "16")), 0, "1\n");
     cr_expect(box_status("box") == RT_SANDBOX_RUNNING);
+}
+
+/* A sandbox whose init was killed, after the kernel had killed in it for memory or not. */
+static void killed_expect(bool for_memory)
+{
+    const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 * MIB };
+    rt_sandbox_info *info = NULL;
+
+    limited_up("box", &limits, "memory_bytes");
+    HOST_MUST(kill(box_init_pid(), 0) == 0);
+    if (for_memory)
+        greedy_dies(sh("box", GREEDY));
+    HOST_MUST(kill(box_init_pid(), SIGKILL) == 0);
+    for (int tries = 0; box_status("box") != RT_SANDBOX_ERROR && tries < 1000; tries++)
+        sleep_ms(10);
+    ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, "box", CALL, &info));
+    cr_expect(info->status == RT_SANDBOX_ERROR && strstr(info->last_error, "init process") &&
+                  (strstr(info->last_error, "memory") != NULL) == for_memory,
+              "status %d: %s", (int)info->status, info->last_error);
+    fx.ops->sandbox_info_free(info);
+    EXPECT_STATUS(RT_OK, do_destroy(CALL));
+}
+
+CONFORMANCE_TEST(limits, L8_memory_is_told_apart_from_a_kill)
+{
+    NEED(RT_CAP_LIMIT_MEMORY);
+    killed_expect(false);
+    killed_expect(true);
 }
 
 /* What is written to a file in memory is memory too. */
