@@ -200,10 +200,12 @@ $(BUILD)/tests/chaos: $(call obj,tests/chaos/*.c) $(BUILD)/obj/tests/conformance
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -ldl
 
-$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(MEASURE_OBJ) $(WIRE_OBJ) $(BUILD)/libstockade.a
+# The bare Engine that it compares with is spoken to by the docker plugin's own client.
+$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(MEASURE_OBJ) $(BUILD)/obj/docker.a $(BUILD)/obj/common.a $(RULES_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -lcjson -lm -ldl
+	$(Q)$(CC) $(LDFLAGS_ALL) $(filter-out %.a,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@ \
+		-lcjson -lcurl -lm -ldl
 
 # What check-fs judges the workspace's filesystem with, beside other people's programs.
 $(BUILD)/obj/tests/judges/%.o: CPPFLAGS_ALL += -Itests/bench
@@ -242,10 +244,10 @@ chaos: programs
 	@$(MAKE) --no-print-directory $(BUILD)/tests/chaos
 	@STOCKADE_BUILD=$(BUILD) tests/chaos.sh
 
-# BENCH=PATTERN for some of them: exec.bwrap, fs.*, ...
+# BENCH=PATTERN for some of them: exec.bwrap, *.docker*, fs.*, ...
 bench: all
 	@$(MAKE) --no-print-directory $(BUILD)/tests/bench
-	@$(BUILD)/tests/bench build/bench.json
+	@BUILD=$(BUILD) tests/bench.sh
 
 asan: deps
 	@tests/asan.sh

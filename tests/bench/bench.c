@@ -56,6 +56,15 @@ static bool is_wanted(const char *name)
     return !pattern || fnmatch(pattern, name, 0) == 0;
 }
 
+/* At most as many as BENCH_ROUNDS in the environment says, if it does. */
+static unsigned capped(int rounds)
+{
+    const char *text = getenv("BENCH_ROUNDS");
+    int most = text ? atoi(text) : 0;
+
+    return (unsigned)(most > 0 && most < rounds ? most : rounds);
+}
+
 void bench_run(const struct bench *bench)
 {
     static uint64_t random;
@@ -69,8 +78,8 @@ void bench_run(const struct bench *bench)
         return;
     rounds_run(&(struct rounds){ .items = items,
                                  .n = 2,
-                                 .warm_up = (unsigned)bench->warm_up,
-                                 .rounds = (unsigned)bench->rounds,
+                                 .warm_up = capped(bench->warm_up),
+                                 .rounds = capped(bench->rounds),
                                  .random = &random });
     our_median = side_median(&ours);
     base_median = side_median(&baseline);

@@ -18,7 +18,7 @@ struct bench {
 };
 
 /* Runs it and adds its medians to the report; not if BENCH in the environment is a pattern that its name does not
- * match. */
+ * match; with at most BENCH_ROUNDS rounds, if that is there. */
 void bench_run(const struct bench *bench);
 
 /* Writes all that was run as JSON: an array of {"name", "ours", "baseline", "unit", "ratio"}. 0 on success. */

@@ -8,19 +8,31 @@
 #include <spawn.h>
 
 struct host {
-    stockade_runtime *sb; /* with the running sandbox "bench" */
-    rt_call call;         /* of the main thread */
+    stockade_runtime *sb;    /* with the running sandbox "bench" */
+    rt_call call;            /* of the main thread */
+    const char *const *argv; /* what is run to measure what running costs */
     char codebase[64];
     unsigned serial;
 };
 
-extern const char *const true_argv[]; /* /bin/sh -c true */
+/* Opens the runtime, with a state directory beside the codebase, and makes its "bench". config NULL = the default. */
+void host_open(struct host *host, const char *runtime, const char *config);
+/* A running sandbox that may write everywhere. */
+void box_make(struct host *host, const char *id);
 
 double spawn_and_wait(const char *const *argv, const posix_spawn_file_actions_t *actions); /* ms */
-double exec_baseline(void *arg);                                                           /* true_argv, ms */
-double exec_ours(void *arg);                                                               /* arg: struct host */
+size_t spawn_and_read(const char *const *argv);                   /* bytes of its stdout, by a pipe */
+size_t stdout_stream(struct host *host, const char *const *argv); /* the same by exec_stream in "bench" */
+double exec_baseline(void *arg);                                  /* host->argv as a bare process, ms */
+double exec_ours(void *arg);                                      /* host->argv in "bench", ms */
 
-void bench_session(struct host *host);
+/* Commands a second of 8 threads, each with `each` of them. arg begins with a struct host and is of that size: every
+ * thread has a copy. */
+double threads_rate(bench_fn *work, const void *arg, size_t size, int each);
+
+void bench_session(struct host *host, const char *name);
 void bench_threads(struct host *host);
+/* bwrap has its "bench" in the same codebase. */
+void bench_docker(const struct host *bwrap, const char *docker_host);
 
 #endif

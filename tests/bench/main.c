@@ -14,7 +14,7 @@ extern char **environ;
 
 #define STREAM_MIB 4096
 
-const char *const true_argv[] = { "/bin/sh", "-c", "true", NULL };
+static const char *const true_argv[] = { "/bin/sh", "-c", "true", NULL };
 
 double spawn_and_wait(const char *const *argv, const posix_spawn_file_actions_t *actions)
 {
@@ -39,14 +39,15 @@ double spawn_and_wait(const char *const *argv, const posix_spawn_file_actions_t 
 
 double exec_baseline(void *arg)
 {
-    (void)arg;
-    return spawn_and_wait(true_argv, NULL);
+    const struct host *host = arg;
+
+    return spawn_and_wait(host->argv, NULL);
 }
 
 double exec_ours(void *arg)
 {
     struct host *host = arg;
-    rt_exec_request req = { .size = sizeof req, .argv = true_argv };
+    rt_exec_request req = { .size = sizeof req, .argv = host->argv };
     rt_exec_result *result;
     double start = bench_now_ms(), took;
 
@@ -65,22 +66,20 @@ static double rate(size_t bytes, double ms)
 
 static const char *const stream_argv[] = { "/usr/bin/head", "-c", "4096M", "/dev/zero", NULL };
 
-static double stdout_baseline(void *arg)
+size_t spawn_and_read(const char *const *argv)
 {
     static char buffer[64 << 10];
     posix_spawn_file_actions_t actions;
-    double start = bench_now_ms();
     size_t total = 0;
     int fds[2];
     ssize_t n;
     pid_t pid;
 
-    (void)arg;
     if (pipe2(fds, O_CLOEXEC) < 0)
         exit(1);
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_adddup2(&actions, fds[1], 1);
-    if (posix_spawn(&pid, stream_argv[0], &actions, NULL, (char *const *)(uintptr_t)stream_argv, environ))
+    if (posix_spawn(&pid, argv[0], &actions, NULL, (char *const *)(uintptr_t)argv, environ))
         exit(1);
     posix_spawn_file_actions_destroy(&actions);
     close(fds[1]);
@@ -88,6 +87,15 @@ static double stdout_baseline(void *arg)
         total += (size_t)n;
     close(fds[0]);
     waitpid(pid, NULL, 0);
+    return total;
+}
+
+static double stdout_baseline(void *arg)
+{
+    double start = bench_now_ms();
+    size_t total = spawn_and_read(stream_argv);
+
+    (void)arg;
     return rate(total, bench_now_ms() - start);
 }
 
@@ -99,15 +107,21 @@ static int32_t count_bytes(void *user, int32_t stream, const void *data, size_t 
     return 1;
 }
 
-static double stdout_ours(void *arg)
+size_t stdout_stream(struct host *host, const char *const *argv)
 {
-    struct host *host = arg;
-    rt_exec_request req = { .size = sizeof req, .argv = stream_argv };
+    rt_exec_request req = { .size = sizeof req, .argv = argv };
     size_t total = 0;
-    double start = bench_now_ms();
 
     bench_check(host->sb->ops->exec_stream(host->sb->rt, "bench", &req, count_bytes, &total, &host->call, NULL),
                 &host->call);
+    return total;
+}
+
+static double stdout_ours(void *arg)
+{
+    double start = bench_now_ms();
+    size_t total = stdout_stream(arg, stream_argv);
+
     if (total != (size_t)STREAM_MIB << 20) {
         fprintf(stderr, "bench: %zu bytes arrived\n", total);
         exit(1);
@@ -129,7 +143,7 @@ static double start_baseline(void *arg)
     return spawn_and_wait(bare_argv, NULL);
 }
 
-static void box_make(struct host *host, const char *id)
+void box_make(struct host *host, const char *id)
 {
     const rt_rule all = { .size = sizeof all, .pattern = "/**", .permission = RT_PERM_WRITE };
     rt_sandbox_spec spec = { .size = sizeof spec, .id = id, .codebase = host->codebase, .rules = &all, .n_rules = 1 };
@@ -154,10 +168,23 @@ static double start_ours(void *arg)
     return bench_now_ms() - start;
 }
 
+void host_open(struct host *host, const char *runtime, const char *config)
+{
+    stockade_options options = STOCKADE_OPTIONS_INIT;
+    char state[80];
+
+    snprintf(state, sizeof state, "%s.state", host->codebase);
+    options.state_dir = state;
+    options.runtime = runtime;
+    options.runtime_config = config;
+    bench_check(stockade_open(&options, &host->call, &host->sb), &host->call);
+    box_make(host, "bench");
+}
+
 int main(int argc, char **argv)
 {
-    struct host host = { .call = RT_CALL_INIT, .codebase = "/tmp/stockade-bench.XXXXXX" };
-    stockade_options options = STOCKADE_OPTIONS_INIT;
+    struct host host = { .call = RT_CALL_INIT, .argv = true_argv, .codebase = "/tmp/stockade-bench.XXXXXX" };
+    const char *docker_host = getenv("BENCH_DOCKER_HOST"); /* of tests/bench.sh */
     char state[80];
     int failed;
 
@@ -166,10 +193,7 @@ int main(int argc, char **argv)
         return 2;
     }
     snprintf(state, sizeof state, "%s.state", host.codebase);
-    options.state_dir = state;
-    options.runtime = "bwrap";
-    bench_check(stockade_open(&options, &host.call, &host.sb), &host.call);
-    box_make(&host, "bench");
+    host_open(&host, "bwrap", NULL);
     bench_run(&(struct bench){ .name = "exec.bwrap",
                                .unit = "ms",
                                .ours = exec_ours,
@@ -177,7 +201,7 @@ int main(int argc, char **argv)
                                .arg = &host,
                                .warm_up = 50,
                                .rounds = 1000 });
-    bench_session(&host);
+    bench_session(&host, "session.bwrap");
     bench_threads(&host);
     bench_run(&(struct bench){ .name = "stdout.bwrap",
                                .unit = "MiB/s",
@@ -193,6 +217,8 @@ int main(int argc, char **argv)
                                .arg = &host,
                                .warm_up = 5,
                                .rounds = 50 });
+    if (docker_host)
+        bench_docker(&host, docker_host);
     stockade_close(host.sb);
     bench_fs();
     failed = bench_write(argv[1]);

@@ -14,13 +14,13 @@ static double session_ours(void *arg)
     return took;
 }
 
-void bench_session(struct host *host)
+void bench_session(struct host *host, const char *name)
 {
     const rt_session_spec spec = { .size = sizeof spec, .id = "session" };
     const rt_ops *ops = host->sb->ops;
 
     bench_check(ops->session_create(host->sb->rt, "bench", &spec, &host->call, NULL), &host->call);
-    bench_run(&(struct bench){ .name = "session.bwrap",
+    bench_run(&(struct bench){ .name = name,
                                .unit = "ms",
                                .ours = session_ours,
                                .baseline = exec_baseline,

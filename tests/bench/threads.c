@@ -3,48 +3,52 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define THREADS 8
 #define EACH    40
 
 struct worker {
     bench_fn *work;
-    struct host host; /* with a call of the thread's own */
+    void *arg; /* the thread's own */
+    int each;
 };
 
 static void *worker_run(void *arg)
 {
     struct worker *worker = arg;
 
-    for (int i = 0; i < EACH; i++)
-        worker->work(&worker->host);
+    for (int i = 0; i < worker->each; i++)
+        worker->work(worker->arg);
     return NULL;
 }
 
-static double threads_rate(bench_fn *work, const struct host *host)
+double threads_rate(bench_fn *work, const void *arg, size_t size, int each)
 {
-    static struct worker workers[THREADS];
+    struct worker workers[THREADS];
     pthread_t threads[THREADS];
+    char *copies = malloc(THREADS * size);
     double start = bench_now_ms();
 
     for (int i = 0; i < THREADS; i++) {
-        workers[i] = (struct worker){ work, *host };
-        if (pthread_create(&threads[i], NULL, worker_run, &workers[i]))
+        workers[i] = (struct worker){ work, copies + (size_t)i * size, each };
+        if (!copies || !memcpy(workers[i].arg, arg, size) || pthread_create(&threads[i], NULL, worker_run, &workers[i]))
             exit(1);
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
-    return THREADS * EACH / ((bench_now_ms() - start) / 1e3);
+    free(copies);
+    return THREADS * each / ((bench_now_ms() - start) / 1e3);
 }
 
 static double threads_ours(void *arg)
 {
-    return threads_rate(exec_ours, arg);
+    return threads_rate(exec_ours, arg, sizeof(struct host), EACH);
 }
 
 static double threads_baseline(void *arg)
 {
-    return threads_rate(exec_baseline, arg);
+    return threads_rate(exec_baseline, arg, sizeof(struct host), EACH);
 }
 
 /* The same by one thread: that and the figure before say how execs scale with the cores. */
