@@ -1,10 +1,8 @@
 /* Faults of an Engine: by the docker command, as anybody else on the machine would do it. */
 #include "chaos.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -74,23 +72,23 @@ static void daemon_kill(struct dice *dice)
     char command[500], output[2000];
     pid_t pid = daemon_pid();
 
-    must(pid > 0, "the Engine's process");
     note("fault: the Engine %d is killed", (int)pid);
-    kill(pid, SIGKILL);
+    if (pid)
+        kill(pid, SIGKILL);
     usleep(1000 * dice_roll(dice, 1000));
     snprintf(command, sizeof command, "tests/engine.sh again '%s' 2>&1", world.engine_dir);
-    if (!shell(command, output, sizeof output)) {
-        (void)complain("the Engine does not come back: %s", output);
-        exit(2);
-    }
-    note("the Engine is back");
+    if (shell(command, output, sizeof output))
+        note("the Engine is back");
+    else
+        (void)complain("the Engine does not come back: %s", output); /* and the round fails without it */
 }
 
 static void daemon_hang(struct dice *dice)
 {
     pid_t pid = daemon_pid();
 
-    must(pid > 0, "the Engine's process");
+    if (!pid)
+        return;
     note("fault: the Engine %d stands still", (int)pid);
     kill(pid, SIGSTOP);
     usleep(1000 * dice_roll(dice, 1000));
