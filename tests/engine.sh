@@ -11,6 +11,7 @@
 #   busybox   busybox, its libraries if it is not the static one, and its links
 #   empty     an empty file
 #   wilful    busybox with an ENTRYPOINT, a USER, VOLUMEs and more that must not count
+# engine/debian_image.sh adds a Debian, which takes a network once.
 set -euo pipefail
 
 action=$1
