@@ -235,7 +235,7 @@ check: deps
 check-full: deps
 	@tests/check.sh full
 
-# Twenty minutes or so; installs fio and stress-ng.
+# 25 minutes or so; installs fio and stress-ng.
 check-fs: deps
 	@tests/check_fs.sh
 
