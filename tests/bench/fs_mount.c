@@ -162,7 +162,7 @@ static pid_t spawn_permfs(const struct fs_mount *m, int theirs)
     fd = above_owner_fd(open(path, O_PATH | O_CLOEXEC));
     pid = fd < 0 ? -1 : fork();
     if (pid == 0) {
-        if ((!m->options.uid || become_user(&m->options, node)) && dup2(theirs, PERMFS_OWNER_FD) >= 0)
+        if ((m->options.uid == geteuid() || become_user(&m->options, node)) && dup2(theirs, PERMFS_OWNER_FD) >= 0)
             fexecve(fd, argv, environ);
         fail(path);
     }

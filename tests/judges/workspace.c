@@ -53,18 +53,18 @@ static int run(char **argv)
 
 int main(int argc, char **argv)
 {
+    struct fs_mount_options options = { .uid = geteuid(), .gid = getegid() };
     struct fs_mount mount;
-    uint32_t flags = 0;
     char plain[160];
     int at = 1, code;
 
     while (at < argc && strncmp(argv[at], "--", 2) == 0)
-        flags |= flag_of(argv[at++]);
+        options.flags |= flag_of(argv[at++]);
     if (argc - at < 2) {
         fprintf(stderr, "usage: workspace [FLAG...] DIR COMMAND [ARG...]\n");
         return 2;
     }
-    fs_mount_permfs(&mount, argv[at], "base", flags);
+    fs_mount_permfs(&mount, argv[at], "base", &options);
     snprintf(plain, sizeof plain, "%s/plain", argv[at]);
     if (mkdir(plain, 0755) < 0 || setenv("CODEBASE", mount.base, 1) < 0 || setenv("WORKSPACE", mount.dir, 1) < 0 ||
         setenv("PLAIN", plain, 1) < 0) {
