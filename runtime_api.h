@@ -522,8 +522,8 @@ typedef struct rt_ops {
                            rt_call *call, rt_exit *ret);
 
     /*
-     * Starts a persistent shell. spec may be NULL: all defaults. RT_E_EXISTS; RT_E_NOT_RUNNING; RT_E_INVAL for a
-     * shell or cwd that is not there and for a program that does not work as a shell; RT_E_RESOURCE beyond 1024.
+     * Starts a persistent shell. spec may be NULL: all defaults; so may ret. RT_E_EXISTS; RT_E_NOT_RUNNING; RT_E_INVAL
+     * for a shell or cwd that is not there and for a program that does not work as a shell; RT_E_RESOURCE beyond 1024.
      */
     int32_t (*session_create)(rt_runtime *rt, const char *id, const rt_session_spec *spec, rt_call *call,
                               rt_session_info **ret);
@@ -571,7 +571,8 @@ typedef struct rt_ops {
     int32_t (*changes_list)(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret);
     /*
      * Applies changes to the codebase, each file old or new, never torn (D3). On RT_E_CONFLICT *ret is set too and
-     * lists what conflicts; otherwise it lists what was applied. spec may be NULL: all, RT_CONFLICT_FAIL.
+     * lists what conflicts, or what was left out since it changed all through the commit; otherwise it lists what was
+     * applied. spec may be NULL: all, RT_CONFLICT_FAIL.
      */
     int32_t (*changes_commit)(rt_runtime *rt, const char *id, const rt_commit_spec *spec, rt_call *call,
                               rt_changes **ret);

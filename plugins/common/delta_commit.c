@@ -8,11 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* So long files are left to settle: what is written later then has another time, by the coarsest of kernel clocks. */
-#define SETTLE_US    20000
-#define COPY_RETRIES 3
+#define COPY_TRIES 4
 
-enum outcome { NOT_SELECTED, SELECTED, APPLIED, LATE_CONFLICT, BUSY };
+enum outcome { NOT_SELECTED, SELECTED, APPLIED, LATE_CONFLICT, BUSY, GONE, FAILED };
 
 struct commit {
     struct delta *delta;
@@ -145,7 +143,9 @@ static int copy_upper(const struct commit *c, struct site *site)
 
     if (S_ISDIR(site->upper.st.st_mode))
         return delta_copy_dir(c->delta, site->dir, site->temp);
-    for (int i = 0; r == -EAGAIN && i < COPY_RETRIES; i++) {
+    for (int i = 0; r == -EAGAIN && i < COPY_TRIES; i++) {
+        if (i)
+            (void)usleep(DELTA_SETTLE_US);
         r = delta_stat(site->upper.dir, site->upper.name, &site->upper.st);
         if (!r && (site->upper.st.st_mode & S_IFMT) != (site->change->upper.st_mode & S_IFMT))
             return -EAGAIN;
@@ -153,7 +153,7 @@ static int copy_upper(const struct commit *c, struct site *site)
             r = delta_copy(c->delta, &site->upper, site->dir, site->temp);
     }
     site->change->upper = site->upper.st;
-    return r == -ENOENT ? -EAGAIN : r; /* the sandbox has just removed it */
+    return r == -ENOENT ? -ENODATA : r;
 }
 
 static int write_lower(const struct commit *c, struct site *site)
@@ -186,7 +186,7 @@ static bool is_gone(int r)
     return r == -ENOENT || r == -ENOTDIR || r == -ELOOP || r == -EXDEV;
 }
 
-/* Opens both places. -ESTALE: the codebase's directory is no more; -EAGAIN: the sandbox's. */
+/* Opens both places. -ESTALE: the codebase's directory is no more; -ENODATA: the sandbox's. */
 static int site_open(const struct commit *c, size_t i, struct site *ret)
 {
     struct delta_change *change = &c->all->v[i];
@@ -200,7 +200,7 @@ static int site_open(const struct commit *c, size_t i, struct site *ret)
         return 0;
     ret->upper.dir = delta_open_parent(c->delta->upper_fd, change->path, &ret->upper.name);
     if (ret->upper.dir < 0)
-        return is_gone(ret->upper.dir) ? -EAGAIN : ret->upper.dir;
+        return is_gone(ret->upper.dir) ? -ENODATA : ret->upper.dir;
     return 0;
 }
 
@@ -215,6 +215,22 @@ static int32_t fail_at(const struct commit *c, size_t i, int r)
     return op_fail(c->delta->op, error_status(-r), -r, "commit '%.200s'", c->all->v[i].path);
 }
 
+static enum outcome outcome_of(int r)
+{
+    switch (r) {
+    case 0:
+        return APPLIED;
+    case -ESTALE:
+        return LATE_CONFLICT;
+    case -EAGAIN:
+        return BUSY;
+    case -ENODATA:
+        return GONE; /* the sandbox has just removed it: it is no change any more, or another one */
+    default:
+        return FAILED;
+    }
+}
+
 static int32_t apply(struct commit *c, size_t i)
 {
     struct site site;
@@ -227,8 +243,8 @@ static int32_t apply(struct commit *c, size_t i)
     if (!r)
         r = apply_at(c, &site);
     site_close(&site);
-    c->outcomes[i] = r == -ESTALE ? LATE_CONFLICT : r == -EAGAIN ? BUSY : r ? NOT_SELECTED : APPLIED;
-    return c->outcomes[i] == NOT_SELECTED ? fail_at(c, i, r) : RT_OK;
+    c->outcomes[i] = outcome_of(r);
+    return c->outcomes[i] == FAILED ? fail_at(c, i, r) : RT_OK;
 }
 
 /* ---- applying all ---- */
@@ -247,7 +263,7 @@ static int32_t finish_dirs(struct commit *c)
         if (!r)
             r = delta_dir_finish(&site.upper, site.dir, site.name, change->kind != RT_CHANGE_METADATA);
         site_close(&site);
-        if (r && r != -ESTALE && r != -EAGAIN && !is_gone(r))
+        if (r && r != -ESTALE && r != -ENODATA && !is_gone(r))
             return fail_at(c, i, r);
     }
     return RT_OK;
@@ -326,16 +342,34 @@ static bool was_applied(const struct commit *c, size_t i)
     return c->outcomes[i] == APPLIED;
 }
 
-static bool came_late(const struct commit *c, size_t i)
+/* Not applied, and to be told: what the sandbox went on writing, and, unless that is to be left, what the host changed.
+ */
+static bool is_left(const struct commit *c, size_t i)
 {
-    c->all->v[i].conflict |= c->outcomes[i] == LATE_CONFLICT;
-    return c->outcomes[i] == LATE_CONFLICT;
+    return c->outcomes[i] == BUSY || (c->outcomes[i] == LATE_CONFLICT && c->policy != RT_CONFLICT_THEIRS);
+}
+
+static int32_t left_tell(struct commit *c)
+{
+    bool is_busy = false;
+
+    for (size_t i = 0; i < c->all->n; i++) {
+        is_busy |= c->outcomes[i] == BUSY;
+        c->all->v[i].conflict |= is_left(c, i);
+    }
+    filter(c, is_left);
+    return op_fail(c->delta->op, RT_E_CONFLICT, 0,
+                   is_busy ? "%zu of the files changed during the commit, in the sandbox or in the codebase, and were "
+                             "left out, first '%.200s'"
+                           : "%zu of the files changed in the codebase during the commit and were left out, first "
+                             "'%.200s'",
+                   c->all->n, c->all->v[0].path);
 }
 
 static int32_t commit_selected(struct commit *c)
 {
     int32_t status = begin(c);
-    bool has_late = false;
+    bool has_left = false;
 
     if (status)
         return status;
@@ -348,11 +382,10 @@ static int32_t commit_selected(struct commit *c)
     }
     delta_journal_end(c->delta);
     for (size_t i = 0; i < c->all->n; i++)
-        has_late |= c->outcomes[i] == LATE_CONFLICT;
-    filter(c, has_late && c->policy != RT_CONFLICT_THEIRS ? came_late : was_applied);
-    if (has_late && c->policy != RT_CONFLICT_THEIRS)
-        return op_fail(c->delta->op, RT_E_CONFLICT, 0, "'%.200s' changed in the codebase during the commit",
-                       c->all->v[0].path);
+        has_left |= is_left(c, i);
+    if (has_left)
+        return left_tell(c);
+    filter(c, was_applied);
     return RT_OK;
 }
 
@@ -379,7 +412,7 @@ int32_t delta_commit(struct delta *delta, const char *const *paths, int32_t poli
     *ret = (struct delta_changes){ 0 };
     if (status || delta->upper_fd < 0)
         return status;
-    (void)usleep(SETTLE_US);
+    (void)usleep(DELTA_SETTLE_US);
     status = delta_walk(delta, ret);
     if (status)
         return status;

@@ -12,8 +12,8 @@
 #include "delta_walk.h"
 
 /*
- * Applies what is selected. On RT_OK *ret holds what was applied, on RT_E_CONFLICT what conflicts; to be freed in any
- * case. policy: enum rt_conflict_policy.
+ * Applies what is selected. On RT_OK *ret holds what was applied, on RT_E_CONFLICT what conflicts, or was left out
+ * since it changed all through the commit, on either side; to be freed in any case. policy: enum rt_conflict_policy.
  */
 int32_t delta_commit(struct delta *delta, const char *const *paths, int32_t policy, struct delta_changes *ret);
 

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/xattr.h>
+#include <time.h>
 
 #define CHUNK     ((size_t)128 << 10)
 #define MODE_MASK 01777 /* as permfs: setuid bits have no effect (contract W9) */
@@ -207,12 +208,31 @@ static int copy_data(int from, int to, off_t size)
     return r;
 }
 
+static int64_t time_us(const struct timespec *ts)
+{
+    return (int64_t)ts->tv_sec * 1000000 + ts->tv_nsec / 1000;
+}
+
+/*
+ * Whether what was read since `began` is one state of the file: it is as it was, and a write since would have given it
+ * another time. A time to come is of a clock that was set back, and differs from any that is given now.
+ */
+static bool is_settled(const struct stat *before, const struct stat *after, const struct timespec *began)
+{
+    const struct delta_stamp was = delta_stamp_of(before), is = delta_stamp_of(after);
+    const int64_t age_us = time_us(began) - time_us(&before->st_ctim);
+
+    return delta_stamp_same(&was, &is) && (age_us >= DELTA_SETTLE_US || age_us < -DELTA_SETTLE_US);
+}
+
 static int copy_file(const struct delta_entry *from, int dir, const char *name)
 {
     cleanup_fd int in = delta_open_at(from->dir, from->name, O_RDONLY), out = -1;
     struct stat before, after;
+    struct timespec began;
     int r;
 
+    clock_gettime(CLOCK_REALTIME, &began);
     if (in < 0)
         return in;
     /* Written back first: a store through a mapping then changes the file's time again. */
@@ -226,8 +246,7 @@ static int copy_file(const struct delta_entry *from, int dir, const char *name)
     r = copy_data(in, out, before.st_size);
     if (!r && fstat(in, &after) < 0)
         r = -errno;
-    if (!r && (after.st_size != before.st_size || after.st_mtim.tv_sec != from->st.st_mtim.tv_sec ||
-               after.st_mtim.tv_nsec != from->st.st_mtim.tv_nsec))
+    if (!r && !is_settled(&from->st, &after, &began))
         r = -EAGAIN;
     return r;
 }

@@ -20,8 +20,15 @@ enum delta_difference { DELTA_SAME, DELTA_METADATA, DELTA_CONTENT };
 int delta_compare(const struct delta_entry *a, const struct delta_entry *b);
 
 /*
+ * So long ago a file must have been changed last for a copy to be sure: what is written later then has another time, by
+ * the coarsest of kernel clocks (HZ is at least 100).
+ */
+#define DELTA_SETTLE_US 20000
+
+/*
  * Makes in the directory dir, under a name that is free, a copy of an entry of any kind but a directory; synced, and
- * with the owner's identity. Returns 0, or -errno and nothing is left of it. -EAGAIN: it was changed meanwhile.
+ * with the owner's identity. Returns 0, or -errno and nothing is left of it. -EAGAIN: it was changed meanwhile,
+ * or so shortly before that it cannot be told.
  */
 int delta_copy(const struct delta *delta, const struct delta_entry *from, int dir, const char *name);
 /* The same for a directory, which stays empty and is open to its owner: delta_dir_finish is for when it is filled. */

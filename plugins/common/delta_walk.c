@@ -14,6 +14,8 @@ struct level {
     const struct rule_state *rules;
 };
 
+#define WALK_TRIES 8 /* where a name has become something else between two looks at it */
+
 struct walk {
     struct delta *delta;
     struct delta_changes *found;
@@ -252,10 +254,13 @@ int32_t delta_walk(struct delta *delta, struct delta_changes *ret)
     const struct level top = {
         .path = "", .upper = delta->upper_fd, .lower = delta->lower_fd, .rules = rules_root(delta->rules)
     };
-    int r;
+    int r = -ENOENT;
 
     *ret = (struct delta_changes){ 0 };
-    r = walk_level(&w, &top);
+    for (int i = 0; (r == -ENOENT || r == -ENOTDIR || r == -ELOOP) && i < WALK_TRIES; i++) {
+        delta_changes_free(ret);
+        r = walk_level(&w, &top);
+    }
     if (r)
         return op_fail(delta->op, error_status(-r), -r, "compare the delta with the codebase");
     if (ret->n)
