@@ -201,11 +201,11 @@ $(BUILD)/tests/chaos: $(call obj,tests/chaos/*.c) $(BUILD)/obj/tests/conformance
 	$(Q)$(CC) $(LDFLAGS_ALL) $^ -o $@ -ldl
 
 # The bare Engine that it compares with is spoken to by the docker plugin's own client.
-$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(MEASURE_OBJ) $(BUILD)/obj/docker.a $(BUILD)/obj/common.a $(RULES_OBJ) $(BUILD)/libstockade.a
+$(BUILD)/tests/bench: $(call obj,tests/bench/*.c) $(BUILD)/obj/host/compare/footprint.o $(MEASURE_OBJ) $(BUILD)/obj/docker.a $(BUILD)/obj/common.a $(RULES_OBJ) $(BUILD)/libstockade.a
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(LDFLAGS_ALL) $(filter-out %.a,$^) -Wl,--start-group $(filter %.a,$^) -Wl,--end-group -o $@ \
-		-lcjson -lcurl -lm -ldl
+		-lcjson -lcurl -lfuse3 -lm -ldl
 
 # What check-fs judges the workspace's filesystem with, beside other people's programs.
 $(BUILD)/obj/tests/judges/%.o: CPPFLAGS_ALL += -Itests/bench

@@ -48,8 +48,7 @@ static double side_median(struct side *side)
     return stats.median;
 }
 
-/* BENCH=PATTERN in the environment: only what matches. */
-static bool is_wanted(const char *name)
+bool bench_is_wanted(const char *name)
 {
     const char *pattern = getenv("BENCH");
 
@@ -74,7 +73,7 @@ void bench_run(const struct bench *bench)
     double our_median, base_median;
     cJSON *row;
 
-    if (!is_wanted(bench->name))
+    if (!bench_is_wanted(bench->name))
         return;
     rounds_run(&(struct rounds){ .items = items,
                                  .n = 2,

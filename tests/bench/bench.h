@@ -4,6 +4,7 @@
 
 #include "host/stockade.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* One measured piece of work; returns what it took, in the bench's unit. */
@@ -16,6 +17,9 @@ struct bench {
     int warm_up, rounds;
     int more_is_better; /* for the reader; ratio is ours to baseline in any case */
 };
+
+/* Whether BENCH in the environment is not there, or a pattern that the name matches. */
+bool bench_is_wanted(const char *name);
 
 /* Runs it and adds its medians to the report; not if BENCH in the environment is a pattern that its name does not
  * match; with at most BENCH_ROUNDS rounds, if that is there. */

@@ -30,6 +30,12 @@ double exec_ours(void *arg);                                      /* host->argv 
  * thread has a copy. */
 double threads_rate(bench_fn *work, const void *arg, size_t size, int each);
 
+double exec_in(struct host *host, const char *id); /* host->argv in that sandbox, ms */
+void box_cycle(struct host *host, const char *id); /* a sandbox made, its first command, its end */
+/* What there is to it at the least: a bare FUSE mount on dir, which is made, a bare bubblewrap, and back. */
+void bare_cycle(const char *dir);
+
+void bench_scale(struct host *host);
 void bench_session(struct host *host, const char *name);
 void bench_threads(struct host *host);
 /* bwrap has its "bench" in the same codebase. */

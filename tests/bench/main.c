@@ -1,4 +1,5 @@
 /* `make bench`: what a sandbox costs, against the same work without one. */
+#include "bare_mount.h"
 #include "host.h"
 
 #include <errno.h>
@@ -7,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -44,17 +46,21 @@ double exec_baseline(void *arg)
     return spawn_and_wait(host->argv, NULL);
 }
 
-double exec_ours(void *arg)
+double exec_in(struct host *host, const char *id)
 {
-    struct host *host = arg;
     rt_exec_request req = { .size = sizeof req, .argv = host->argv };
     rt_exec_result *result;
     double start = bench_now_ms(), took;
 
-    bench_check(host->sb->ops->exec(host->sb->rt, "bench", &req, &host->call, &result), &host->call);
+    bench_check(host->sb->ops->exec(host->sb->rt, id, &req, &host->call, &result), &host->call);
     took = bench_now_ms() - start;
     host->sb->ops->exec_result_free(result);
     return took;
+}
+
+double exec_ours(void *arg)
+{
+    return exec_in(arg, "bench");
 }
 
 /* ---- stdout ---- */
@@ -137,10 +143,29 @@ static const char *const bare_argv[] = {
     "--tmpfs",        "/tmp",          "--",        "/bin/sh",   "-c",     "true",      NULL
 };
 
+void bare_cycle(const char *dir)
+{
+    pid_t mount;
+
+    if (mkdir(dir, 0755) < 0) {
+        perror(dir);
+        exit(1);
+    }
+    mount = bare_mount_start(dir);
+    (void)spawn_and_wait(bare_argv, NULL);
+    bare_mount_end(mount, dir);
+    rmdir(dir);
+}
+
 static double start_baseline(void *arg)
 {
-    (void)arg;
-    return spawn_and_wait(bare_argv, NULL);
+    const struct host *host = arg;
+    char dir[sizeof host->codebase + 8];
+    double start = bench_now_ms();
+
+    snprintf(dir, sizeof dir, "%s.bare", host->codebase);
+    bare_cycle(dir);
+    return bench_now_ms() - start;
 }
 
 void box_make(struct host *host, const char *id)
@@ -152,19 +177,21 @@ void box_make(struct host *host, const char *id)
     bench_check(host->sb->ops->start(host->sb->rt, id, &host->call), &host->call);
 }
 
+void box_cycle(struct host *host, const char *id)
+{
+    box_make(host, id);
+    (void)exec_in(host, id);
+    bench_check(host->sb->ops->destroy(host->sb->rt, id, &host->call), &host->call);
+}
+
 static double start_ours(void *arg)
 {
     struct host *host = arg;
-    rt_exec_request req = { .size = sizeof req, .argv = true_argv };
-    rt_exec_result *result;
     double start = bench_now_ms();
     char id[32];
 
     snprintf(id, sizeof id, "start-%u", host->serial++);
-    box_make(host, id);
-    bench_check(host->sb->ops->exec(host->sb->rt, id, &req, &host->call, &result), &host->call);
-    host->sb->ops->exec_result_free(result);
-    bench_check(host->sb->ops->destroy(host->sb->rt, id, &host->call), &host->call);
+    box_cycle(host, id);
     return bench_now_ms() - start;
 }
 
@@ -188,6 +215,8 @@ int main(int argc, char **argv)
     char state[80];
     int failed;
 
+    if (argc == 3 && !strcmp(argv[1], BARE_MOUNT_OPTION))
+        return bare_mount_main(argv[0], argv[2]);
     if (argc != 2 || !mkdtemp(host.codebase)) {
         fprintf(stderr, "usage: bench OUTPUT.json\n");
         return 2;
@@ -217,6 +246,7 @@ int main(int argc, char **argv)
                                .arg = &host,
                                .warm_up = 5,
                                .rounds = 50 });
+    bench_scale(&host);
     if (docker_host)
         bench_docker(&host, docker_host);
     stockade_close(host.sb);
