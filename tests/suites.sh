@@ -57,14 +57,16 @@ suites_bwrap() {
         --plugin "$bwrap" --owner "$(id -u stockade-test)"
     part '!(*_full)/*'
     run "command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs" "${filters[@]}" --tap="$work/tap/common-command.tap"
+    check "judges of the workspace's filesystem, in short" tests/check_fs.sh short
+    check "chaos, in short" "${as_root[@]}" tests/chaos.sh short
 }
 
 suites_docker() {
     on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
-    part '!(*_full|load|badinput|rules_*|workspace|sharing|delta_commit)/*' \
-        "conformance on docker: load, bad input, and what the workspace's filesystem alone decides"
+    part '!(*_full|load|badinput|exhaustion|rules_*|workspace|sharing|delta_commit)/*' \
+        "conformance on docker: load, bad input, exhaustion, and what the workspace's filesystem alone decides"
     contract "conformance: docker as root" docker-agent "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
-    part '@(workspace|sharing|isolation|exec)/*'
+    part '@(sharing|isolation)/*'
     contract "conformance: docker as root, for another user" docker-owner "${as_root[@]}" "$tests/conformance" \
         "${on_docker[@]}" --owner "$(id -u stockade-test)"
     run "docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs"
@@ -77,8 +79,10 @@ suites_docker() {
             --lacks "$top/tests/conformance/lacks/docker-engine")
         contract "conformance: docker by the Engine's exec, as root" docker-engine "${as_root[@]}" \
             "$tests/conformance" "${on_engine[@]}"
+        check "docker: work in a Debian" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/debian.sh"
     else
-        not_run+=("conformance on docker by the Engine's exec (make check-full)")
+        not_run+=("conformance on docker by the Engine's exec (make check-full)"
+            "docker: work in a Debian, whose image takes minutes to make (make check-full)")
     fi
     check "one word of the config swaps the runtime" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/swap.sh"
 }

@@ -7,6 +7,7 @@
 #include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static cJSON *report;
 
@@ -53,6 +54,14 @@ bool bench_is_wanted(const char *name)
     const char *pattern = getenv("BENCH");
 
     return !pattern || fnmatch(pattern, name, 0) == 0;
+}
+
+bool bench_any_is_wanted(const char *prefix)
+{
+    const char *pattern = getenv("BENCH");
+    size_t len = strlen(prefix), plain = pattern ? strcspn(pattern, "*?[\\") : 0;
+
+    return !pattern || strncmp(pattern, prefix, plain < len ? plain : len) == 0;
 }
 
 /* At most as many as BENCH_ROUNDS in the environment says, if it does. */

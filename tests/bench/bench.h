@@ -21,6 +21,9 @@ struct bench {
 /* Whether BENCH in the environment is not there, or a pattern that the name matches. */
 bool bench_is_wanted(const char *name);
 
+/* Whether that can be so for any name that begins like this: else nothing needs to be prepared. */
+bool bench_any_is_wanted(const char *prefix);
+
 /* Runs it and adds its medians to the report; not if BENCH in the environment is a pattern that its name does not
  * match; with at most BENCH_ROUNDS rounds, if that is there. */
 void bench_run(const struct bench *bench);

@@ -268,8 +268,12 @@ static void measure_all(void)
 
 void bench_fs(void)
 {
-    stockade_rules *preset = rules_new(), *many = rules_new();
+    stockade_rules *preset, *many;
 
+    if (!bench_any_is_wanted("fs."))
+        return;
+    preset = rules_new();
+    many = rules_new();
     check(mkdtemp(work) && chmod(work, 0755) == 0, work);
     mount_all();
     plant();
