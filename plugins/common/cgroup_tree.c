@@ -182,23 +182,31 @@ void cgroup_tree_read(const char *mountinfo, const char *self, bool is_root, str
     base_find(ret, self, is_root);
 }
 
-static struct cgroup_tree own_tree;
-
-static void own_read(void)
+static bool own_read(struct cgroup_tree *ret)
 {
     cleanup_free char *mountinfo = text_read(AT_FDCWD, "/proc/self/mountinfo"),
                       *self = text_read(AT_FDCWD, "/proc/self/cgroup");
 
-    if (mountinfo && self)
-        cgroup_tree_read(mountinfo, self, geteuid() == 0, &own_tree);
+    if (!mountinfo || !self)
+        return false;
+    cgroup_tree_read(mountinfo, self, geteuid() == 0, ret);
+    return true;
 }
 
 const struct cgroup_tree *cgroup_tree_get(void)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    static struct cgroup_tree own;
+    static const struct cgroup_tree none;
+    static bool is_known;
+    const struct cgroup_tree *tree;
 
-    pthread_once(&once, own_read);
-    return &own_tree;
+    pthread_mutex_lock(&lock);
+    if (!is_known)
+        is_known = own_read(&own); /* for want of fds, say: the next look may do better */
+    tree = is_known ? &own : &none;
+    pthread_mutex_unlock(&lock);
+    return tree;
 }
 
 uint32_t cgroup_tree_controllers(const struct cgroup_tree *tree)

@@ -40,7 +40,7 @@ struct cgroup_tree {
 /* mountinfo and self are the two files' texts. Looks at the directories that they name, and changes nothing. */
 void cgroup_tree_read(const char *mountinfo, const char *self, bool is_root, struct cgroup_tree *ret);
 
-/* This process's, read once. Thread-safe. */
+/* This process's, as it was when first it could be read; until then one that has nothing. Thread-safe. */
 const struct cgroup_tree *cgroup_tree_get(void);
 
 /* All controllers that a cgroup of ours can have, of either version. */

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static char root[64]; /* of this test's tree */
@@ -246,4 +247,31 @@ Test(cgroup_limits, N3_shares_as_weight)
     cr_expect_eq(cgroup_weight(2), 1u);
     cr_expect_eq(cgroup_weight(1024), 39u);
     cr_expect_eq(cgroup_weight(262144), 10000u);
+}
+
+/* ---- this process's own ---- */
+
+static bool has_cgroups(void)
+{
+    FILE *mounts = fopen("/proc/self/mountinfo", "re");
+    char line[4096];
+    bool found = false;
+
+    cr_assert(mounts);
+    while (!found && fgets(line, sizeof line, mounts))
+        found = strstr(line, " - cgroup");
+    fclose(mounts);
+    return found;
+}
+
+Test(cgroup_own, a_look_that_failed_is_not_the_last)
+{
+    struct rlimit limit, none;
+
+    cr_assert(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+    cr_assert(setrlimit(RLIMIT_NOFILE, &none) == 0);
+    cr_expect(!cgroup_tree_get()->v2_mount[0] && !cgroup_tree_get()->n_v1, "no file could be opened");
+    cr_assert(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    cr_expect_eq(cgroup_tree_get()->v2_mount[0] || cgroup_tree_get()->n_v1, has_cgroups()); /* a sandbox has none */
 }
