@@ -1,6 +1,7 @@
 /*
  * The conformance runner: runs the contract's tests against one plugin. It strips its own options, exports them
- * (options.h), leaves the rest to Criterion, and sweeps up behind tests that were killed.
+ * (options.h), leaves the rest to Criterion, and sweeps up behind tests that were killed, also where a signal ends
+ * the run.
  */
 #include "lacks.h"
 #include "options.h"
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static const struct option_name {
@@ -166,22 +168,88 @@ ReportHook(POST_ALL)(struct criterion_global_stats *stats)
                         test->message ? test->message : "");
 }
 
-/* Exported although the tree is built with hidden visibility: a test's process finds it in the dynamic symbols. */
-__attribute__((visibility("default"))) int main(int argc, char **argv)
+static int tests_run(int argc, char **argv)
 {
-    struct criterion_test_set *tests;
-    int failed = 0, kept = options_take(argc, argv);
+    struct criterion_test_set *tests = criterion_initialize();
+    int failed = 0;
 
-    tests = criterion_initialize();
-    if (criterion_handle_args(kept, argv, true)) {
+    if (criterion_handle_args(argc, argv, true)) {
         paths_resolve();
         if (getenv(OPTION_LACKS) && !lacks_apply(getenv(OPTION_LACKS), tests))
-            exit(2);
-        dir_make();
+            return 2;
         failed = !criterion_run_all_tests(tests);
-        failed |= dir_sweep(getenv(OPTION_DIR)) > 0;
         lacks_report();
     }
     criterion_finalize(tests);
     return failed;
+}
+
+/* ---- the process that sweeps up behind it ---- */
+
+static volatile sig_atomic_t group; /* Criterion's process and those of its tests */
+static volatile sig_atomic_t interrupted;
+
+static void interrupt(int sig)
+{
+    interrupted = sig;
+    if (group)
+        (void)kill(-(pid_t)group, sig);
+}
+
+static void interrupts_catch(void (*handler)(int))
+{
+    static const int ending[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction action = { .sa_handler = handler };
+
+    for (size_t i = 0; i < sizeof ending / sizeof *ending; i++)
+        (void)sigaction(ending[i], &action, NULL);
+}
+
+static pid_t tests_start(int argc, char **argv)
+{
+    pid_t pid = fork();
+
+    if (pid)
+        return pid;
+    (void)setpgid(0, 0);
+    interrupts_catch(SIG_DFL);
+    exit(tests_run(argc, argv));
+}
+
+/* The exit code that it ends with, as a shell would give it. */
+static int tests_await(pid_t pid)
+{
+    int status;
+
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return 1;
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Exported although the tree is built with hidden visibility: a test's process finds it in the dynamic symbols. */
+__attribute__((visibility("default"))) int main(int argc, char **argv)
+{
+    int kept = options_take(argc, argv), code;
+    pid_t pid;
+
+    dir_make();
+    interrupts_catch(interrupt);
+    pid = tests_start(kept, argv);
+    if (pid < 0) {
+        perror("conformance: fork");
+        return 2;
+    }
+    (void)setpgid(pid, pid); /* whoever of the two is first */
+    group = pid;
+    if (interrupted)
+        interrupt(interrupted);
+    code = tests_await(pid);
+    if (interrupted) {
+        (void)kill(-pid, SIGKILL); /* tests that do not heed it */
+        (void)proc_await(getenv(OPTION_DIR), 0, 5000, NULL);
+    }
+    if (dir_sweep(getenv(OPTION_DIR)) > 0 && !code)
+        code = 1;
+    return interrupted ? 128 + interrupted : code;
 }

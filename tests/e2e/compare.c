@@ -1,9 +1,12 @@
 /* `stockade compare` and `stockade conformance`, with a runtime that needs no processes, and with bwrap. */
+#include "proc.h"
 #include "world.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static void compare_world(void)
 {
@@ -95,6 +98,45 @@ Test(compare, check_takes_a_workspace_and_leaves_it_alone)
     cr_expect(tree_exists(world.workspace, "a"));
 }
 
+/* For what it makes for a while: an empty directory of the world's; the whole path. */
+static char *scratch_make(void)
+{
+    char pair[320];
+
+    cr_assert(tree_mkdir(world.dir, "scratch"));
+    snprintf(pair, sizeof pair, "TMPDIR=%s/scratch", world.dir);
+    world_env(pair);
+    return strdup(strchr(pair, '=') + 1);
+}
+
+/* Interrupted once a sandbox of it is there, it ends as a shell would have it, and leaves nothing (nor in the world).
+ */
+static void expect_interruptible(const char *const *args)
+{
+    char *scratch = scratch_make(), *mount = NULL, *left;
+    struct command_running running = stockade_start(false, args);
+    struct command_result result;
+
+    for (int tries = 0; tries < 6000 && !(mount = proc_mount_below(scratch)); tries++)
+        usleep(10000);
+    free(mount);
+    cr_expect(kill(running.pid, SIGINT) == 0);
+    command_finish(&running, 60000, &result);
+    cr_expect(result.code == 130, "%d, signal %d: %s%s", result.code, result.signal, result.out, result.err);
+    left = tree_list(scratch, true);
+    cr_expect_str_eq(left, "");
+    free(left);
+    free(scratch);
+    command_result_release(&result);
+}
+
+Test(compare, an_interrupt_ends_it_and_leaves_nothing)
+{
+    world_need_bwrap();
+    expect_interruptible(
+        (const char *const[]){ "compare", "--runtimes", "bwrap", "--runs", "10000", "--only", "life", NULL });
+}
+
 /* ---- conformance ---- */
 
 TestSuite(conformance_command, .init = compare_world, .fini = world_remove, .timeout = 300);
@@ -117,6 +159,12 @@ Test(conformance_command, bwrap_passes_and_tells_in_tap_and_junit)
     command_result_release(&result);
     expect_file("out.tap", "ok - lifecycle::L1_");
     expect_file("out.xml", "<testsuite name=\"lifecycle\"");
+}
+
+Test(conformance_command, an_interrupt_ends_it_and_leaves_nothing)
+{
+    world_need_bwrap();
+    expect_interruptible((const char *const[]){ "conformance", "bwrap", "--filter", "@(lifecycle|states)/*", NULL });
 }
 
 Test(conformance_command, a_bad_plugin_fails)
