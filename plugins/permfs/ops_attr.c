@@ -160,8 +160,9 @@ static int set_by_node(struct fs *fs, struct node *node, const struct stat *attr
 void fs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
-    const int by_handle =
-        FUSE_SET_ATTR_SIZE | SET_TIMES | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW | FUSE_SET_ATTR_CTIME;
+    /* KILL_SUID and KILL_SGID come with every truncation by an ordinary user; set-id bits are never shown here. */
+    const int by_handle = FUSE_SET_ATTR_SIZE | SET_TIMES | FUSE_SET_ATTR_ATIME_NOW | FUSE_SET_ATTR_MTIME_NOW |
+                          FUSE_SET_ATTR_CTIME | FUSE_SET_ATTR_KILL_SUID | FUSE_SET_ATTR_KILL_SGID;
     struct stat st;
     int r;
 

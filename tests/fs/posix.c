@@ -80,6 +80,19 @@ FS_TEST(posix, an_unlinked_file_lives_while_open)
     close(fd);
 }
 
+FS_TEST(posix, the_right_to_truncate_is_that_of_the_opening)
+{
+    struct stat st;
+    int fd = make("f", O_RDWR);
+
+    cr_assert(write(fd, "abcdef", 6) == 6);
+    WORKS(fchmod(fd, 0));
+    WORKS(ftruncate(fd, 2));
+    WORKS(fstat(fd, &st));
+    cr_expect(st.st_size == 2 && (st.st_mode & 07777) == 0);
+    close(fd);
+}
+
 FS_TEST(posix, renaming_over_an_open_file_keeps_both)
 {
     char buf[8] = "";
