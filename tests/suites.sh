@@ -64,9 +64,9 @@ suites_bwrap() {
 suites_docker() {
     on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
     part '!(*_full|load|badinput|exhaustion|rules_*|workspace|sharing|delta_commit)/*' \
-        "conformance on docker: load, bad input, exhaustion, and what the workspace's filesystem alone decides"
+        "conformance on docker: load, bad input, exhaustion, rules, sharing, commits"
     contract "conformance: docker as root" docker-agent "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
-    part '@(sharing|isolation)/*'
+    part 'workspace/*'
     contract "conformance: docker as root, for another user" docker-owner "${as_root[@]}" "$tests/conformance" \
         "${on_docker[@]}" --owner "$(id -u stockade-test)"
     run "docker: images and deaths" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs"
