@@ -21,7 +21,8 @@ staged() {
     tests=$STOCKADE_BUILD/tests
     bwrap=$STOCKADE_BUILD/lib/stockade/bwrap.so
     docker=$STOCKADE_BUILD/lib/stockade/docker.so
-    as_root=("${root[@]}" env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work" LSAN_OPTIONS="$LSAN_OPTIONS")
+    as_root=("${root[@]}" env STOCKADE_BUILD="$STOCKADE_BUILD" TMPDIR="$work" LSAN_OPTIONS="$LSAN_OPTIONS"
+        ASAN_OPTIONS="$ASAN_OPTIONS")
     as_user=("${root[@]}" env -i PATH="$PATH" TMPDIR="$work/user" HOME="$work/user" STOCKADE_BUILD="$STOCKADE_BUILD"
         LSAN_OPTIONS="$LSAN_OPTIONS" setpriv --reuid stockade-test --regid stockade-test --clear-groups)
 }

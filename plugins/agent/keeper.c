@@ -164,6 +164,14 @@ static bool command_begin(struct conn *conn)
         streams_reset();
         return false;
     }
+    /* Before the shell has its work, which may be to stop this process: then the host must know that it has begun. */
+    wire_put_u32(&body, (uint32_t)shell.pid);
+    conn_send(conn, AGENT_STARTED, &body);
+    wire_out_release(&body);
+    if (conn->watch.fd < 0) { /* it has gone: nobody would hear of a cancel, either */
+        streams_reset();
+        return false;
+    }
     running = conn;
     conn->running = true;
     is_back = settled = false;
@@ -174,12 +182,6 @@ static bool command_begin(struct conn *conn)
     cancel_mark();
     if (shell_send(++command_id, last_code))
         kill(shell.pid, SIGKILL); /* it does not read: its end is this command's */
-    /* After the shell has its work: the host's waking up is not in its way. */
-    wire_put_u32(&body, (uint32_t)shell.pid);
-    conn_send(conn, AGENT_STARTED, &body);
-    wire_out_release(&body);
-    if (conn->watch.fd < 0) /* it has gone: nobody would hear of a cancel, either */
-        cancel_begin(command->grace_ms);
     return true;
 }
 

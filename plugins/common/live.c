@@ -207,6 +207,13 @@ int32_t live_end_status(struct op *op, struct live *live)
     return live_daemon_status(op, live);
 }
 
+int32_t live_send_status(struct op *op, struct live *live, int err, const char *what)
+{
+    if (err == -EPIPE || err == -ECONNRESET)
+        return live_end_status(op, live);
+    return op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "%s", what);
+}
+
 int32_t live_daemon_status(struct op *op, struct live *live)
 {
     struct record record;

@@ -153,9 +153,7 @@ static int32_t process_send(struct op *op, struct process *process, const rt_exe
     if (err) {
         pipes_close(pipes.theirs);
         pipes_close(pipes.ours);
-        if (err == -EPIPE || err == -ECONNRESET)
-            return live_end_status(op, process->live);
-        return op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "send the command to the agent");
+        return live_send_status(op, process->live, err, "send the command to the agent");
     }
     pipes_give(process, &pipes);
     return RT_OK;

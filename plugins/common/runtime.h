@@ -95,6 +95,8 @@ int32_t live_status_error(struct op *op, const struct record *record);
 int32_t live_connect(struct op *op, struct live *live, int *ret);
 /* Why a connection to the sandbox ended: RT_E_NOT_RUNNING if it was stopped or destroyed, else what happened. */
 int32_t live_end_status(struct op *op, struct live *live);
+/* The same for err (-errno) of a message to the agent; what is wrong with the message itself is said with `what`. */
+int32_t live_send_status(struct op *op, struct live *live, int err, const char *what);
 /* The same once daemon_fd has become readable. */
 int32_t live_daemon_status(struct op *op, struct live *live);
 

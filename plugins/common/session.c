@@ -118,7 +118,7 @@ static int32_t agent_ask_by(struct op *op, struct live *live, int conn, const st
     }
     wire_out_release(body);
     if (err)
-        return op_fail(op, err == -EMSGSIZE ? RT_E_INVAL : error_status(-err), -err, "talk to the agent");
+        return live_send_status(op, live, err, "talk to the agent");
     return answer_wait(&waiting, live, conn, question);
 }
 
@@ -152,7 +152,8 @@ static int32_t attachment_take(struct op *op, struct msg *msg, void *into)
     return RT_OK;
 }
 
-static int32_t hand_over(struct op *op, const char *session, uint64_t number, struct session_link *link)
+static int32_t hand_over(struct op *op, struct live *live, const char *session, uint64_t number,
+                         struct session_link *link)
 {
     cleanup_fd int theirs = -1;
     struct wire_out body = { 0 };
@@ -166,7 +167,7 @@ static int32_t hand_over(struct op *op, const char *session, uint64_t number, st
     wire_put_u64(&body, number);
     err = body.failed ? -ENOMEM : msg_send(link->conn, AGENT_SESSION_HAND_OVER, body.data, body.len, &theirs, 1);
     wire_out_release(&body);
-    return err ? op_fail(op, error_status(-err), -err, "reach session '%s'", session) : RT_OK;
+    return err ? live_send_status(op, live, err, "reach the session") : RT_OK;
 }
 
 int32_t session_attach(struct op *op, struct live *live, const char *session, struct session_link *ret)
@@ -189,7 +190,7 @@ int32_t session_attach(struct op *op, struct live *live, const char *session, st
     status = agent_ask_by(op, live, link.conn, &question, &body);
     link.master = attachment.master;
     if (!status)
-        status = hand_over(op, session, attachment.number, &link);
+        status = hand_over(op, live, session, attachment.number, &link);
     if (status)
         session_link_close(&link);
     *ret = link;

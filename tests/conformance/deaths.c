@@ -183,7 +183,8 @@ static int32_t call_writers(rt_call *call)
     int32_t status =
         fx.ops->exec(fx.rt, "box",
                      REQUEST(.shell = "for i in 1 2 3 4 5 6 7 8; do (until ! echo x >f$i || ! echo y >>f$i; "
-                                      "do :; done) & done; while [ ! -s f8 ]; do :; done; touch up-writers; wait",
+                                      "do :; done) & done; while [ ! -s f8 ]; do :; done; touch up-writers; wait; "
+                                      "sleep 1000",
                              .timeout_ms = RT_FOREVER),
                      call, &result);
 

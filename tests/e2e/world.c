@@ -41,6 +41,10 @@ void world_make(void)
     world_env(pair);
     snprintf(pair, sizeof pair, "STOCKADE_PLUGIN_PATH=%s", plugins);
     world_env(pair);
+    if (getenv("ASAN_OPTIONS")) {
+        snprintf(pair, sizeof pair, "ASAN_OPTIONS=%s", getenv("ASAN_OPTIONS"));
+        world_env(pair);
+    }
     free(plugins);
 }
 
