@@ -10,12 +10,14 @@
 #define SYS_pidfd_send_signal 424
 #endif
 
-enum { FD_LEASE, FD_INIT, FD_COUNT };
+enum { FD_LEASE, FD_INIT, FD_HOST, FD_COUNT };
 
 int lease_main(void)
 {
-    struct pollfd fds[FD_COUNT] = { { .fd = FD_LEASE, .events = POLLIN }, { .fd = FD_INIT, .events = POLLIN } };
+    struct pollfd fds[FD_COUNT];
 
+    for (int fd = 0; fd < FD_COUNT; fd++)
+        fds[fd] = (struct pollfd){ .fd = fd, .events = POLLIN };
     while (poll(fds, FD_COUNT, -1) < 0)
         ;
     if (!fds[FD_INIT].revents)

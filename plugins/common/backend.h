@@ -79,12 +79,15 @@ struct backend {
     int32_t (*boot)(struct op *op, struct boot *boot);
     /*
      * Removes what outlives the init of a sandbox that has booted: its container. The init has ended, or is not ours to
-     * end: then this does. Not cut short by the call's deadline. RT_OK if nothing is left, or if sweep() will find it.
-     * May be NULL, as all below.
+     * end: then this does. The call's deadline and cancel leave it seconds more. RT_OK if nothing is left, or if
+     * sweep() will find it. May be NULL, as all below.
      */
     int32_t (*end)(struct op *op, const struct record *record);
-    /* The cause of an init's death, as "its container ...", for get(); left alone where it is not known. */
-    void (*died_why)(struct op *op, const struct record *record, char *why, size_t size);
+    /*
+     * The cause of an init's death, as "its container ...", for get(); left alone where it is not known. False if it
+     * may be known another time.
+     */
+    bool (*died_why)(struct op *op, const struct record *record, char *why, size_t size);
     /*
      * Holds all that runs in a sandbox still, and lets it go on; where NULL, the sandbox's cgroup or SIGSTOP does. The
      * deadline is the call's.

@@ -210,7 +210,10 @@ static void record_died(struct op *op, int box_fd, struct record *record)
     if (!op->rt->backend->died_why || !record->backend_id[0])
         return;
     op_init_quiet(&quiet, op->rt);
-    op->rt->backend->died_why(&quiet, record, record->last_error, sizeof record->last_error);
+    quiet.deadline_ns = op->deadline_ns;
+    quiet.cancel_fd = op->cancel_fd;
+    if (!op->rt->backend->died_why(&quiet, record, record->last_error, sizeof record->last_error))
+        return;
     lock_fd = file_make(box_fd, "lock", 0, 0600);
     if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) < 0 || record_load_from(&quiet, box_fd, record->spec.id, &now))
         return;

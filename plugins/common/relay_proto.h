@@ -26,8 +26,10 @@ enum relay_fd {
 
 #define RELAY_INSIDE_ARG "inside"
 #define RELAY_BRIDGE_ARG "bridge"
-#define RELAY_LEASE_ARG                                                                                                \
-    "lease" /* `agent lease` on the host; fd 0: closed by the host's end, fd 1: the init's pidfd                       \
-             */
+/*
+ * `agent lease` on the host. fd 0: closed by the host's end; fd 1: the init's pidfd; fd 2: the host's, for a child of
+ * the host's may have a copy of the other end of fd 0.
+ */
+#define RELAY_LEASE_ARG "lease"
 
 #endif

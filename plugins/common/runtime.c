@@ -291,6 +291,8 @@ int32_t runtime_open(const struct backend *backend, const rt_open_params *params
         return op_report(&op, status);
     }
     op_init_quiet(&sweep, rt);
+    sweep.deadline_ns = op.deadline_ns; /* what is not cleaned in time is for the next open */
+    sweep.cancel_fd = op.cancel_fd;
     sweep_all(&sweep);
     *ret = (rt_runtime *)rt;
     return op_report(&op, RT_OK);

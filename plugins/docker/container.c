@@ -12,18 +12,21 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define SETTLE_MS        2000 /* how much longer the answer to a create is awaited after a cancel */
+#define SETTLE_MS        2000 /* how much longer an answer that changes something is awaited after a cancel */
 #define START_LIMIT_MS   120000
 #define END_LIMIT_MS     10000 /* of removing a container; a storage driver may be slow */
-#define DIED_LIMIT_MS    5000  /* once a death: an Engine under load answers late, and then the cause is lost */
+#define DIED_LIMIT_MS    5000  /* of the Engine's finding out that a container has ended; seconds where it is busy */
+#define EVENTS_LIMIT_MS  5000
 #define SWEEP_LIMIT_MS   5000
+#define SILENT_NS        (30 * NS_PER_S) /* so long an Engine that did not answer in time is given ... */
+#define SILENT_LIMIT_MS  1000            /* ... no more than this by calls that can do without its answer */
 #define SECCOMP_FILE_MAX ((size_t)1 << 20)
 
-int32_t container_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
-                       struct engine_answer *ret)
+static int32_t call_settled(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
+                            int64_t settle_ms, struct engine_answer *ret)
 {
     cleanup_free char *path = NULL;
-    struct engine_request request = { .method = method, .limit_ms = limit_ms };
+    struct engine_request request = { .method = method, .limit_ms = limit_ms, .settle_ms = settle_ms };
 
     *ret = (struct engine_answer){ 0 };
     if (asprintf(&path, "/containers/%s%s", name, suffix) < 0) {
@@ -34,17 +37,41 @@ int32_t container_call(struct op *op, const char *method, const char *name, cons
     return engine_call(op, docker_of(op)->engine, &request, ret);
 }
 
+int32_t container_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
+                       struct engine_answer *ret)
+{
+    return call_settled(op, method, name, suffix, limit_ms, 0, ret);
+}
+
+/*
+ * A call whose answer is not needed in the end. Many may be made one after the other, for as many sandboxes: of an
+ * Engine that stands still only the first waits for long.
+ */
+static int32_t patient_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
+                            int64_t settle_ms, struct engine_answer *ret)
+{
+    _Atomic int64_t *silent_until = &docker_of(op)->silent_until_ns;
+    bool silent = now_ns() < atomic_load(silent_until);
+    int32_t status = call_settled(op, method, name, suffix, silent ? SILENT_LIMIT_MS : limit_ms, settle_ms, ret);
+
+    if (ret->http)
+        atomic_store(silent_until, 0);
+    else if (status == RT_E_TIMEOUT && !op_check(op))
+        atomic_store(silent_until, now_ns() + SILENT_NS);
+    return status;
+}
+
 /* ---- ending ---- */
 
 /* Kills it if it runs, and removes it with its volumes. RT_OK if there is none. */
 static int32_t container_remove(struct op *op, const char *name)
 {
     struct engine_answer answer;
-    int32_t status = container_call(op, "DELETE", name, "?force=1&v=1", END_LIMIT_MS, &answer);
+    int32_t status = patient_call(op, "DELETE", name, "?force=1&v=1", END_LIMIT_MS, SETTLE_MS, &answer);
 
     if (answer.http == 409) { /* the Engine itself is at it: AutoRemove */
         engine_answer_release(&answer);
-        status = container_call(op, "POST", name, "/wait?condition=removed", END_LIMIT_MS, &answer);
+        status = patient_call(op, "POST", name, "/wait?condition=removed", END_LIMIT_MS, SETTLE_MS, &answer);
     }
     if (answer.http == 404)
         status = RT_OK;
@@ -52,24 +79,51 @@ static int32_t container_remove(struct op *op, const char *name)
     return status;
 }
 
+/* The op's deadline and cancel with an error of its own. */
+static void op_aside(struct op *aside, const struct op *op)
+{
+    op_init_quiet(aside, op->rt);
+    aside->deadline_ns = op->deadline_ns;
+    aside->cancel_fd = op->cancel_fd;
+}
+
+/* The Engine did not say that a container is gone: looked at again when it answers. */
+static void left_behind(struct op *op)
+{
+    atomic_store(&docker_of(op)->left, true);
+}
+
+static void left_clean(struct op *op)
+{
+    struct op aside;
+
+    if (!atomic_exchange(&docker_of(op)->left, false))
+        return;
+    op_aside(&aside, op);
+    docker_sweep(&aside);
+}
+
 int32_t docker_end(struct op *op, const struct record *record)
 {
-    struct op quiet;
+    struct op aside;
     int32_t status;
     int init_fd;
 
-    op_init_quiet(&quiet, op->rt);
-    status = container_remove(&quiet, record->backend_id);
-    if (!status)
+    op_aside(&aside, op);
+    status = container_remove(&aside, record->backend_id);
+    if (!status) {
+        left_clean(op);
         return RT_OK;
+    }
+    left_behind(op);
     init_fd = proc_id_open(&record->init);
     if (init_fd < 0) { /* nothing runs any more; what the Engine still knows of it is found by its labels */
         runtime_log(op->rt, RT_LOG_WARN, "container of '%s' is left for later: %s", record->spec.id,
-                    quiet.err->message);
+                    aside.err->message);
         return RT_OK;
     }
     close(init_fd);
-    return op_fail(op, status, 0, "remove the container: %s", quiet.err->message);
+    return op_fail(op, status, 0, "remove the container: %s", aside.err->message);
 }
 
 /* ---- booting ---- */
@@ -101,6 +155,8 @@ static int32_t create_once(struct op *op, const cJSON *body, const char *name, l
     request.path = path;
     status = engine_call(op, docker_of(op)->engine, &request, &answer);
     *ret_http = answer.http;
+    if (status && !answer.http)
+        left_behind(op); /* it may yet make one */
     if (!status) {
         const char *id = json_str(answer.json, "Id", "", &ok);
 
@@ -238,6 +294,7 @@ int32_t docker_boot(struct op *op, struct boot *boot)
         status = engine_ready(op, docker->engine, &terms.is_podman);
     if (status)
         return status;
+    left_clean(op);
     terms.seccomp = seccomp;
     body = name ? container_body(docker_settings_of(op), boot, &terms) : NULL;
     if (!body)
@@ -249,11 +306,13 @@ int32_t docker_boot(struct op *op, struct boot *boot)
     if (!status && terms.relayed)
         status = relay_up(op, boot, id);
     if (status && id[0]) {
-        struct op quiet;
+        struct op aside;
 
-        op_init_quiet(&quiet, op->rt);
-        if (container_remove(&quiet, id))
-            runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", boot->spec->id, quiet.err->message);
+        op_aside(&aside, op);
+        if (container_remove(&aside, id)) {
+            left_behind(op);
+            runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", boot->spec->id, aside.err->message);
+        }
     }
     if (!status)
         strcpy(boot->backend_id, id);
@@ -264,7 +323,7 @@ int32_t docker_boot(struct op *op, struct boot *boot)
 
 struct obituary {
     bool oom, dead;
-    char code[8], signal[8];
+    char code[24], signal[8];
 };
 
 /* {"Action": "die", "Actor": {"Attributes": {"exitCode": "137"}}} and the like. */
@@ -283,17 +342,38 @@ static bool event_take(void *arg, const cJSON *event)
     if (!strcmp(action, "die")) {
         snprintf(obituary->code, sizeof obituary->code, "%s", json_str(attributes, "exitCode", "", &ok));
         obituary->dead = true;
+        return false; /* no more is to be learnt: this ends the stream */
     }
-    return ok && !obituary->dead; /* no more is to be learnt: false ends the stream */
+    return ok;
+}
+
+/*
+ * Waits until the Engine knows of the end: a host sees an init's death before it does. What it says of that is in
+ * obituary; nothing where it has removed the container since. False if it cannot be asked.
+ */
+static bool verdict_await(struct op *op, const struct record *record, struct obituary *obituary)
+{
+    struct engine_answer answer;
+    bool ok = true;
+    int32_t status =
+        patient_call(op, "POST", record->backend_id, "/wait?condition=not-running", DIED_LIMIT_MS, 0, &answer);
+    int64_t code = status ? -1 : json_int(answer.json, "StatusCode", 0, 255, -1, &ok);
+    bool known = answer.http == 404 || (!status && ok);
+
+    if (known && code >= 0) {
+        snprintf(obituary->code, sizeof obituary->code, "%lld", (long long)code);
+        obituary->dead = true;
+    }
+    engine_answer_release(&answer);
+    return known;
 }
 
 /* The Engine's memory of events serves containers that it has removed by itself too. */
-void docker_died_why(struct op *op, const struct record *record, char *why, size_t size)
+static void events_read(struct op *op, const struct record *record, struct obituary *obituary)
 {
-    struct obituary obituary = { 0 };
-    struct json_lines lines = { .take = event_take, .arg = &obituary };
+    struct json_lines lines = { .take = event_take, .arg = obituary };
     cleanup_free char *path = NULL, *filters = NULL;
-    struct engine_request request = { .method = "GET", .limit_ms = DIED_LIMIT_MS, .sink = json_lines_feed };
+    struct engine_request request = { .method = "GET", .limit_ms = EVENTS_LIMIT_MS, .sink = json_lines_feed };
     struct engine_answer answer;
     char text[200];
     int64_t now_s = now_real_us() / 1000000;
@@ -310,12 +390,22 @@ void docker_died_why(struct op *op, const struct record *record, char *why, size
     (void)engine_call(op, docker_of(op)->engine, &request, &answer);
     (void)json_lines_end(&lines);
     engine_answer_release(&answer);
+}
+
+bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size)
+{
+    struct obituary obituary = { 0 };
+
+    if (!verdict_await(op, record, &obituary))
+        return false;
+    events_read(op, record, &obituary);
     if (obituary.oom)
         snprintf(why, size, "its container was killed for want of memory");
     else if (obituary.signal[0])
         snprintf(why, size, "its container was killed by signal %s", obituary.signal);
     else if (obituary.dead)
         snprintf(why, size, "its container ended with exit code %s", obituary.code);
+    return true;
 }
 
 /* ---- what an earlier process left ---- */
@@ -357,10 +447,12 @@ static void sweep_one(struct op *op, const cJSON *item)
         return;
     if (is_in_use(op, sandbox, id))
         return;
-    if (container_remove(op, id))
-        runtime_log(op->rt, RT_LOG_WARN, "cleaning a container of '%s': %s", sandbox, op->err->message);
-    else
+    if (!container_remove(op, id)) {
         runtime_log(op->rt, RT_LOG_INFO, "removed the container that '%s' left", sandbox);
+        return;
+    }
+    left_behind(op);
+    runtime_log(op->rt, RT_LOG_WARN, "cleaning a container of '%s': %s", sandbox, op->err->message);
 }
 
 void docker_sweep(struct op *op)
@@ -380,6 +472,7 @@ void docker_sweep(struct op *op)
     }
     request.path = path;
     if (engine_call(op, docker->engine, &request, &answer)) { /* without an Engine there is nothing to be found */
+        left_behind(op);
         runtime_log(op->rt, RT_LOG_DEBUG, "looking for containers: %s", op->err->message);
     } else {
         cJSON_ArrayForEach (item, answer.json) {

@@ -16,6 +16,8 @@
 #include "record.h"
 #include "runtime.h"
 
+#include <stdatomic.h>
+
 #define LABEL_STATE    "stockade.state"    /* the state directory's own id */
 #define LABEL_SANDBOX  "stockade.sandbox"  /* the sandbox's id */
 #define LABEL_CODEBASE "stockade.codebase" /* the host's name for the codebase */
@@ -45,6 +47,8 @@ struct docker {
     struct engine *engine;
     struct relays *relays; /* relay.h */
     char state_id[STATE_ID_LEN + 1];
+    atomic_bool left;                /* a container may be there that is no sandbox's any more */
+    _Atomic int64_t silent_until_ns; /* until then the Engine is not waited for as long as usual; 0 = it answers */
 };
 
 static inline struct docker *docker_of(const struct op *op)
@@ -101,7 +105,7 @@ int32_t container_call(struct op *op, const char *method, const char *name, cons
 /* See backend.h. */
 int32_t docker_boot(struct op *op, struct boot *boot);
 int32_t docker_end(struct op *op, const struct record *record);
-void docker_died_why(struct op *op, const struct record *record, char *why, size_t size);
+bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size);
 void docker_sweep(struct op *op);
 
 /* pause.c, see backend.h */

@@ -176,9 +176,11 @@ static bool has_podman(const cJSON *json)
     return false;
 }
 
-int32_t engine_version(struct op *op, struct engine *engine, struct engine_version *ret)
+static int32_t version_within(struct op *op, struct engine *engine, int64_t limit_ms, struct engine_version *ret)
 {
-    const struct engine_request request = { .method = "GET", .path = "/version", .unversioned = true };
+    const struct engine_request request = {
+        .method = "GET", .path = "/version", .limit_ms = limit_ms, .unversioned = true
+    };
     struct engine_answer answer;
     char min[16];
     int32_t status = call(op, engine, &request, 0, &answer);
@@ -205,10 +207,25 @@ int32_t engine_version(struct op *op, struct engine *engine, struct engine_versi
     return status;
 }
 
-int32_t engine_ready(struct op *op, struct engine *engine, bool *ret_is_podman)
+int32_t engine_version(struct op *op, struct engine *engine, struct engine_version *ret)
+{
+    return version_within(op, engine, 0, ret);
+}
+
+/* Finds out the version where it is not known, before a call with that limit. */
+static int32_t version_known(struct op *op, struct engine *engine, int64_t limit_ms)
 {
     struct engine_version version;
-    int32_t status = atomic_load(&engine->api) ? RT_OK : engine_version(op, engine, &version);
+
+    if (atomic_load(&engine->api))
+        return RT_OK;
+    return version_within(op, engine, limit_ms == RT_FOREVER ? 0 : limit_ms,
+                          &version); /* it has nothing to do for it */
+}
+
+int32_t engine_ready(struct op *op, struct engine *engine, bool *ret_is_podman)
+{
+    int32_t status = version_known(op, engine, 0);
 
     *ret_is_podman = atomic_load(&engine->is_podman);
     return status;
@@ -217,8 +234,7 @@ int32_t engine_ready(struct op *op, struct engine *engine, bool *ret_is_podman)
 int32_t engine_call(struct op *op, struct engine *engine, const struct engine_request *request,
                     struct engine_answer *ret)
 {
-    bool is_podman;
-    int32_t status = request->unversioned ? RT_OK : engine_ready(op, engine, &is_podman);
+    int32_t status = request->unversioned ? RT_OK : version_known(op, engine, request->limit_ms);
     int api = atomic_load(&engine->api);
 
     *ret = (struct engine_answer){ 0 };

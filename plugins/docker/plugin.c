@@ -276,10 +276,9 @@ static int32_t docker_open(struct runtime *rt, rt_error *err)
     if (!docker)
         return error_set(err, RT_E_NOMEM, 0, "the Engine's client");
     rt->own = docker;
-    docker->relays = relays_new();
-    if (!docker->relays)
-        return error_set(err, RT_E_NOMEM, 0, "the Engine's client");
-    status = state_id_read(rt, docker, err);
+    status = relays_new(err, &docker->relays);
+    if (!status)
+        status = state_id_read(rt, docker, err);
     return status ? status : engine_open(rt, docker, err);
 }
 

@@ -128,18 +128,20 @@ static void relays_join(struct relays *relays, bool all)
     }
 }
 
-struct relays *relays_new(void)
+int32_t relays_new(rt_error *err, struct relays **ret)
 {
-    struct relays *relays = calloc(1, sizeof *relays);
+    cleanup_fd int stop_fd = eventfd(0, EFD_CLOEXEC);
+    struct relays *relays;
 
+    if (stop_fd < 0)
+        return error_set(err, error_status(errno), errno, "connections by the Engine's exec");
+    relays = calloc(1, sizeof *relays);
     if (!relays)
-        return NULL;
+        return error_set(err, RT_E_NOMEM, 0, "connections by the Engine's exec");
     pthread_mutex_init(&relays->lock, NULL);
-    relays->stop_fd = eventfd(0, EFD_CLOEXEC);
-    if (relays->stop_fd >= 0)
-        return relays;
-    free(relays);
-    return NULL;
+    relays->stop_fd = take_fd(&stop_fd);
+    *ret = relays;
+    return RT_OK;
 }
 
 void relays_free(struct relays *relays)

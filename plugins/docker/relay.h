@@ -18,7 +18,7 @@
 
 struct relays; /* of one runtime; thread-safe */
 
-struct relays *relays_new(void); /* NULL: no memory */
+int32_t relays_new(rt_error *err, struct relays **ret); /* RT_E_NOMEM, RT_E_RESOURCE */
 /* Ends them all and waits for that. NULL is a no-op. */
 void relays_free(struct relays *relays);
 

@@ -132,8 +132,8 @@ CONFORMANCE_TEST(escape, N2_calls_of_32_bits)
 static void the_agent_refused(void)
 {
     refused(attempts("init", ""), 24, "EPERM EACCES",
-            REFUSALS({ "agent_write", "EACCES EROFS ETXTBSY" }, { "agent_unlink", "EROFS" }, { "boot_create", "EROFS" },
-                     { "boot_rename", "EROFS EXDEV EBUSY" }, { "boot_list", "empty" },
+            REFUSALS({ "agent_write", "EACCES EROFS ETXTBSY" }, { "agent_unlink", "EROFS EBUSY" },
+                     { "boot_create", "EROFS" }, { "boot_rename", "EROFS EXDEV EBUSY" }, { "boot_list", "empty" },
                      { "init_fd", "EACCES ENOENT EPERM" }));
 }
 
@@ -293,7 +293,8 @@ CONFORMANCE_TEST(escape, N4_other_sandboxes)
         sh("other", "sleep %s >/dev/null 2>&1 & for d in /tmp /dev/shm; do echo S3CRET >$d/secret; done", marker), 0,
         "");
     cr_expect(!strstr(box_processes("box"), marker));
-    EXPECT_RUN(sh("box", "cat /tmp/secret /dev/shm/secret 2>/dev/null; kill -9 -1; echo alone"), 0, "alone\n");
+    EXPECT_RUN(sh("box", "cat /tmp/secret /dev/shm/secret 2>/dev/null; echo alone"), 0, "alone\n");
+    (void)sh("box", "kill -9 -1"); /* what that does to itself is L4's */
     cr_expect(strstr(box_processes("other"), marker), "another sandbox's process was killed");
 }
 

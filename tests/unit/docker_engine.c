@@ -261,6 +261,87 @@ Test(docker_engine, R4_an_answer_that_settles)
     engine_answer_release(&answer);
 }
 
+/* The version is asked first, and must not cost a call more than it may take. */
+Test(docker_engine, R4_limits_hold_where_nothing_is_known_yet)
+{
+    const struct engine_request limited = { .method = "GET", .path = "/x", .limit_ms = 200 };
+    struct engine_answer answer;
+
+    BEGIN({ .after = FAKE_HANG });
+    op_init(&t.op, &t.rt, NULL, "test");
+    cr_expect_eq(engine_call(&t.op, t.engine, &limited, &answer), RT_E_TIMEOUT, "%s", t.op.err->message);
+}
+
+/* ---- why a container died ---- */
+
+#define EVENTS(EXIT_CODE)                                                                                              \
+    {                                                                                                                  \
+        .status = "200 OK", .body =                                                                                    \
+                                "{\"Action\":\"kill\",\"Actor\":{\"Attributes\":{\"signal\":\"9\"}}}\n"                \
+                                "{\"Action\":\"die\",\"Actor\":{\"Attributes\":{\"exitCode\":\"" EXIT_CODE "\"}}}\n"   \
+    }
+
+/* What docker_died_why() says of a container; whether that is its last word is in ret_known. */
+static const char *died_why(bool *ret_known)
+{
+    static char why[200];
+    struct record record = { .backend_id = "0123456789abcdef", .started_us = 1000000 };
+
+    strcpy(why, "unknown");
+    op_init(&t.op, &t.rt, &t.call, "test");
+    *ret_known = docker_died_why(&t.op, &record, why, sizeof why);
+    return why;
+}
+
+static void expect_died(bool want_known, const char *want)
+{
+    bool known;
+
+    cr_expect_str_eq(died_why(&known), want);
+    cr_expect_eq(known, want_known);
+}
+
+Test(docker_engine, L8_the_cause_is_awaited)
+{
+    cleanup_free char *requests = NULL;
+
+    BEGIN(VERSION, { .status = "200 OK", .body = "{\"StatusCode\":137}" }, EVENTS("137"));
+    expect_died(true, "its container was killed by signal 9");
+    requests = fake_engine_requests(t.fake);
+    cr_expect_not_null(strstr(requests, "POST /v1.41/containers/0123456789abcdef/wait"), "%s", requests);
+}
+
+Test(docker_engine, L8_of_a_container_that_the_engine_has_removed)
+{
+    BEGIN(VERSION, { .status = "404 Not Found", .body = "{\"message\":\"No such container\"}" }, EVENTS("137"));
+    expect_died(true, "its container was killed by signal 9");
+}
+
+Test(docker_engine, L8_of_an_end_whose_events_are_forgotten)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "{\"StatusCode\":3}" }, { .status = "200 OK", .body = "" });
+    expect_died(true, "its container ended with exit code 3");
+}
+
+Test(docker_engine, L8_is_asked_again_where_the_engine_failed)
+{
+    BEGIN(VERSION, { .status = "500 Internal Server Error", .body = "{\"message\":\"not now\"}" },
+          { .status = "200 OK", .body = "{\"StatusCode\":\"many\"}" },
+          { .status = "200 OK", .body = "{\"StatusCode\":137}" }, EVENTS("137"));
+    expect_died(false, "unknown");
+    expect_died(false, "unknown");
+    expect_died(true, "its container was killed by signal 9");
+}
+
+Test(docker_engine, L8_is_asked_again_where_the_engine_stood_still)
+{
+    BEGIN(VERSION, { .after = FAKE_HANG }, { .status = "200 OK", .body = "{\"StatusCode\":137}" }, EVENTS("137"));
+    t.call.deadline_ns = now_ns() + NS_PER_S;
+    expect_died(false, "unknown");
+    t.call.deadline_ns = 0;
+    expect_died(true, "its container was killed by signal 9");
+}
+
 static int inheritable_fds(void)
 {
     int n = 0;
