@@ -258,15 +258,16 @@ int32_t bwrap_boot(struct op *op, struct boot *boot)
     return status;
 }
 
-void bwrap_died_why(struct op *op, const struct record *record, char *why, size_t size)
+bool bwrap_died_why(struct op *op, const struct record *record, char *why, size_t size)
 {
     bool is_v1 = false;
     cleanup_fd int dir = -1, count = -1;
 
     if (proc_id_is_alive(&record->init)) /* it is something else that has died */
-        return;
+        return true;
     dir = box_cgroup_open(op, record, CGROUP_MEMORY, &is_v1);
     count = oom_open(dir, is_v1);
     if (oom_kills(count))
         snprintf(why, size, "its init process has died, where the kernel had killed for want of memory");
+    return true;
 }

@@ -136,7 +136,7 @@ int32_t bwrap_boot(struct op *op, struct boot *boot);
  * See backend.h. The kernel keeps no account of whom it killed for memory, only that it did: an init that dies in a
  * sandbox where it has not was killed for something else.
  */
-void bwrap_died_why(struct op *op, const struct record *record, char *why, size_t size);
+bool bwrap_died_why(struct op *op, const struct record *record, char *why, size_t size);
 void bwrap_probe(struct op *op, struct probe_list *list);
 
 #endif

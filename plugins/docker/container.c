@@ -396,6 +396,8 @@ bool docker_died_why(struct op *op, const struct record *record, char *why, size
 {
     struct obituary obituary = { 0 };
 
+    if (proc_id_is_alive(&record->init)) /* it is something else that has died */
+        return true;
     if (!verdict_await(op, record, &obituary))
         return false;
     events_read(op, record, &obituary);

@@ -311,6 +311,21 @@ Test(docker_engine, L8_the_cause_is_awaited)
     cr_expect_not_null(strstr(requests, "POST /v1.41/containers/0123456789abcdef/wait"), "%s", requests);
 }
 
+/* It is the filesystem's daemon that has died: the Engine would be waited for in vain. */
+Test(docker_engine, L8_of_a_container_that_lives)
+{
+    const struct record record = { .backend_id = "0123456789abcdef", .init = proc_id_of(getpid()) };
+    cleanup_free char *requests = NULL;
+    char why[] = "unknown";
+
+    BEGIN(VERSION, EMPTY);
+    op_init(&t.op, &t.rt, &t.call, "test");
+    cr_expect(docker_died_why(&t.op, &record, why, sizeof why));
+    cr_expect_str_eq(why, "unknown");
+    requests = fake_engine_requests(t.fake);
+    cr_expect_str_empty(requests);
+}
+
 Test(docker_engine, L8_of_a_container_that_the_engine_has_removed)
 {
     BEGIN(VERSION, { .status = "404 Not Found", .body = "{\"message\":\"No such container\"}" }, EVENTS("137"));
