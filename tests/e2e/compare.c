@@ -161,12 +161,6 @@ Test(conformance_command, bwrap_passes_and_tells_in_tap_and_junit)
     expect_file("out.xml", "<testsuite name=\"lifecycle\"");
 }
 
-Test(conformance_command, an_interrupt_ends_it_and_leaves_nothing)
-{
-    world_need_bwrap();
-    expect_interruptible((const char *const[]){ "conformance", "bwrap", "--filter", "@(lifecycle|states)/*", NULL });
-}
-
 Test(conformance_command, a_bad_plugin_fails)
 {
     struct command_result result = STOCKADE("conformance", "mock", "--filter", "exec/X3_exit_code_and_signal");
