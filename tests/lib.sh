@@ -22,8 +22,9 @@ root=()
 cp "$top/tests/lsan.supp" "$work"
 export LSAN_OPTIONS=suppressions=$work/lsan.supp:print_suppressions=0
 # gcc's guess at where the C library keeps a thread's variables of a dlopened plugin goes wrong, and its search for
-# leaks reads there.
-export ASAN_OPTIONS=intercept_tls_get_addr=0
+# leaks reads there. Reports go to files, for a daemon's stderr is nobody's.
+export ASAN_OPTIONS=intercept_tls_get_addr=0:log_path=$work/asan/report
+mkdir -m 1777 "$work/asan"
 
 # What a suite that ended badly may have left: its mounts and daemons all lie below $work.
 sweep() {
@@ -80,6 +81,7 @@ again() {
     unsteady+=("${tests[@]}")
     printf 'AGAIN %s\n' "${tests[*]}"
     grep -v '^\[----\] *$' "$log" | head -n 40 # how it failed in the crowd
+    show_reports
     [ -z "$tap" ] || printf '%s\n' "${tests[@]}" | sed 's/\//::/' | while read -r test; do
         "${root[@]}" sed -i "s/^not ok - $test /ok - $test /" "$tap"
     done
@@ -123,6 +125,18 @@ run() {
     failed_suites+=("$name")
     printf 'FAIL  %-52s %4d of %d passed, exit status %d\n' "$name" "$passing" "$tested" "$status"
     tail -n 200 "$log"
+    show_reports
+}
+
+# What sanitizers said of any process since the last time.
+show_reports() {
+    local report
+    for report in "$work"/asan/*; do
+        [ -e "$report" ] || continue
+        echo "$report:"
+        head -n 60 "$report"
+        "${root[@]}" rm -f "$report"
+    done
 }
 
 # check NAME COMMAND...: anything that passes or fails as a whole.

@@ -14,7 +14,7 @@ const browser = spawn(
   ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
     "--remote-debugging-pipe", `--user-data-dir=${profile}`, "about:blank"],
-  { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"] },
+  { stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"], detached: true },
 );
 const ended = new Promise((resolve) => browser.once("exit", resolve));
 
@@ -151,8 +151,9 @@ try {
 } catch (error) {
   expect(false, error.message);
 }
-browser.kill();
+// All of its processes, for one that outlives it writes to the profile yet.
+process.kill(-browser.pid, "SIGKILL");
 await ended;
-rmSync(profile, { recursive: true, force: true });
+rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 });
 console.log(failures ? `${failures} failed` : "all passed");
 process.exit(failures ? 1 : 0);
