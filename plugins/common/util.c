@@ -1,4 +1,5 @@
 #include "util.h"
+#include "io.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -76,7 +77,7 @@ int file_read(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_
 {
     cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     cleanup_free char *data = NULL;
-    size_t len = 0;
+    ssize_t len;
     struct stat st;
 
     if (fd < 0 || fstat(fd, &st) < 0)
@@ -88,22 +89,14 @@ int file_read(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_
     data = malloc(max < (size_t)st.st_size + 1 ? max + 1 : (size_t)st.st_size + 1);
     if (!data)
         return -ENOMEM;
-    while (len < (size_t)st.st_size) {
-        ssize_t n = read(fd, data + len, (size_t)st.st_size - len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -errno;
-        if (n == 0)
-            break;
-        len += (size_t)n;
-    }
+    len = read_full_at(fd, data, (size_t)st.st_size, 0);
+    if (len < 0)
+        return (int)len;
     data[len] = '\0';
     *ret = data;
     data = NULL;
     if (ret_len)
-        *ret_len = len;
+        *ret_len = (size_t)len;
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "audit.h"
 
+#include "clock.h"
 #include "privilege.h"
 #include "runtime_api.h"
 
@@ -12,8 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S    INT64_C(1000000000)
-#define INTERVAL_NS (NS_PER_S / AUDIT_RATE)
+#define INTERVAL_NS (INT64_C(1000000000) / AUDIT_RATE)
 #define STACK_SIZE  (128 << 10)
 
 /* A line on its way: the level, the text, a newline. */
@@ -21,14 +21,6 @@ struct audit_entry {
     size_t len; /* of the text */
     char data[];
 };
-
-static int64_t clock_ns(clockid_t clock)
-{
-    struct timespec ts;
-
-    clock_gettime(clock, &ts);
-    return (int64_t)ts.tv_sec * NS_PER_S + ts.tv_nsec;
-}
 
 static struct audit_entry *entry_new(const struct audit *audit, const struct audit_event *event)
 {

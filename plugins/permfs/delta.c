@@ -1,6 +1,7 @@
 #include "delta.h"
 
 #include "below.h"
+#include "clock.h"
 #include "delta_log.h"
 #include "fs.h"
 
@@ -241,14 +242,6 @@ int delta_lower_dir(struct fs *fs, struct node *dir)
 
 /* ---- what the host changes ---- */
 
-static int64_t clock_ns(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 void delta_refresh(struct fs *fs)
 {
     struct delta *d = &fs->delta;
@@ -256,7 +249,7 @@ void delta_refresh(struct fs *fs)
     if (!d->on)
         return;
     pthread_mutex_lock(&d->refresh_lock);
-    atomic_store(&d->refreshed_ns, clock_ns());
+    atomic_store(&d->refreshed_ns, clock_ns(CLOCK_MONOTONIC));
     dirs_drop_all(&fs->nodes); /* what is open stays in the kernel's cache */
     overlay_refresh(&d->overlay);
     pthread_mutex_unlock(&d->refresh_lock);
@@ -269,7 +262,7 @@ void delta_freshen(struct fs *fs)
 
     if (!d->on || (fs->watch.running && !atomic_load_explicit(&d->unwatched, memory_order_relaxed)))
         return;
-    if (clock_ns() - atomic_load_explicit(&d->refreshed_ns, memory_order_relaxed) >= most)
+    if (clock_ns(CLOCK_MONOTONIC) - atomic_load_explicit(&d->refreshed_ns, memory_order_relaxed) >= most)
         delta_refresh(fs);
 }
 

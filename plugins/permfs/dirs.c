@@ -1,5 +1,6 @@
 #include "dirs.h"
 #include "below.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,14 +17,6 @@ struct chain {
     struct node **v, *room[CHAIN_INLINE];
     size_t n, cap;
 };
-
-static int64_t coarse_now(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
 
 static bool is_usable(const struct node_table *t, const struct node *dir, int64_t now)
 {
@@ -160,7 +153,7 @@ static int step_down(struct node_table *t, struct node *parent, int parent_fd, s
     }
     if (!have)
         pin(t, dir);
-    dir->fd_checked_ns = coarse_now();
+    dir->fd_checked_ns = clock_ns(CLOCK_MONOTONIC_COARSE);
     pthread_mutex_unlock(&t->lock);
     if (fd >= 0) /* another thread was faster */
         close(fd);
@@ -183,7 +176,7 @@ static int chain_grow(struct chain *c)
 static int chain_collect(struct node_table *t, struct node *dir, struct chain *c, struct node **ret_top, int *ret_fd)
 {
     for (;;) {
-        int64_t now = coarse_now();
+        int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
         struct node *n = dir;
 
         pthread_mutex_lock(&t->lock);
@@ -245,7 +238,7 @@ static bool is_gone(int r)
 
 static bool pin_fast(struct node_table *t, struct node *dir, int *ret_fd)
 {
-    int64_t now = coarse_now();
+    int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
     bool usable;
 
     pthread_mutex_lock(&t->lock);

@@ -2,6 +2,7 @@
 
 #include "backing.h"
 #include "below.h"
+#include "clock.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -318,18 +319,10 @@ static void take_late(struct fs *fs)
     }
 }
 
-static int64_t now_ms(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /* Returns whether there are kept ones, to be aged later. */
 static bool tend_backings(struct fs *fs, int64_t *aged_ms)
 {
-    const int64_t now = now_ms();
+    const int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE) / 1000000;
     bool more = true;
 
     if (now - *aged_ms >= BACKING_KEPT_MS) {
