@@ -123,8 +123,10 @@ CONFORMANCE_TEST(audit, W14_denials_and_first_writes)
                { "mkdir:ro/d", "EACCES" }, { "read:seen", "EACCES" }, { "stat:hid", "ENOENT" },
                { "create:hid", "EACCES" }, { "rename:w:ro/w", "EACCES" }, { "rename:d:d2", "EXDEV" },
                { "chmod:ro/f", "EACCES" });
-    EXPECT_OPS("box", { "write:w", "ok" }, { "write:w", "ok" }, { "create:new", "ok" }, { "truncate:ro/f", "EACCES" });
-    cr_expect(log_await("denied", "setattr", "ro/f")); /* the last; all others came before it */
+    EXPECT_OPS("box", { "write:w", "ok" }, { "write:w", "ok" }, { "create:new", "ok" }, { "truncate:ro/f", "EACCES" },
+               { "unlink:d/ro", "EACCES" });
+    cr_expect(log_await("denied", "unlink", "d/ro")); /* the last; all others came before it */
+    cr_expect_geq(log_lines("denied", "setattr", "ro/f"), 2);
     cr_expect_geq(log_lines("denied", "open", "ro/f"), 1);
     cr_expect_geq(log_lines("denied", "create", "ro/new"), 1);
     cr_expect_geq(log_lines("denied", "unlink", "ro/f"), 1);

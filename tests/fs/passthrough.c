@@ -388,6 +388,20 @@ FS_TEST(passthrough, the_codebase_can_be_unmounted_after_the_end)
     cr_expect(harness_await_end(&h, 5000));
 }
 
+/* Returns what execve(2) failed with, or the program's own status. */
+static int run(const char *path)
+{
+    pid_t pid = fork();
+    int status = -1;
+
+    if (pid == 0) {
+        execl(path, path, (char *)NULL);
+        _exit(errno);
+    }
+    waitpid(pid, &status, 0);
+    return WEXITSTATUS(status);
+}
+
 /* A program is written and run, here and on the host, while what was opened for it may still be kept. */
 FS_TEST(passthrough, what_was_written_can_be_run_at_once)
 {
@@ -395,19 +409,20 @@ FS_TEST(passthrough, what_was_written_can_be_run_at_once)
 
     start();
     for (int i = 0; i < 5; i++) {
-        int fd = openat(at, "run", O_WRONLY | O_CREAT | O_TRUNC, 0755), status = -1;
+        int fd = openat(at, "run", O_WRONLY | O_CREAT | O_TRUNC, 0755), status;
 
         WORKS(fd);
         cr_expect(write(fd, "#!/bin/true\n", 12) == 12);
         close(fd);
         for (int host = 0; host < 2; host++) {
             snprintf(path, sizeof path, "%s/run", host ? h.base : h.mnt);
-            if (fork() == 0) {
-                execl(path, path, (char *)NULL);
-                _exit(errno);
+            status = run(path);
+            /* The kernel tells the daemon of a close(2) without waiting for it. */
+            for (int n = 0; host && status == ETXTBSY && n < 5000; n++) {
+                usleep(1000);
+                status = run(path);
             }
-            wait(&status);
-            cr_expect(status == 0, "%s: %s", path, strerror(WEXITSTATUS(status)));
+            cr_expect(status == 0, "%s: %s", path, strerror(status));
         }
     }
 }
