@@ -102,7 +102,7 @@ void session_keeper_ended(struct session *session); /* it stays in the list as c
 uint64_t sessions_used(uint64_t now);
 
 /* ttl.c */
-/* 0 or -errno. The limits are in ms, 0 = none; notes_fd leads to permfs and is ttl.c's from now on. */
+/* 0 or -errno. The limits are in ms, 0 = none; notes_fd, a pipe, leads to permfs and is ttl.c's from now on. */
 int ttl_init(uint64_t max_lifetime_ms, uint64_t idle_timeout_ms, int notes_fd);
 void ttl_used(void); /* a command begins or has ended */
 

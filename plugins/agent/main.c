@@ -173,18 +173,26 @@ static int boot(const char *path)
     return 0;
 }
 
-static int boot_inside(const char *name, const char *grace_ms)
+static int boot_inside(const char *name, char **numbers, const char *notes)
 {
-    stop_grace_ms = (uint32_t)strtoul(grace_ms, NULL, 10);
+    uint64_t max_lifetime_ms = strtoull(numbers[1], NULL, 10), idle_timeout_ms = strtoull(numbers[2], NULL, 10);
+    int notes_fd = -1;
+
+    stop_grace_ms = (uint32_t)strtoul(numbers[0], NULL, 10);
     listens_inside = true;
+    if (max_lifetime_ms || idle_timeout_ms) {
+        notes_fd = open(notes, O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+        if (notes_fd < 0 || ttl_init(max_lifetime_ms, idle_timeout_ms, notes_fd) < 0)
+            return -1;
+    }
     listener = (struct watch){ .ready = listener_ready, .fd = inside_listen(name) };
     return listener.fd < 0 ? -1 : watch_add(&listener, EPOLLIN);
 }
 
 static int boot_any(int argc, char **argv)
 {
-    if (argc == 4 && !strcmp(argv[1], RELAY_INSIDE_ARG))
-        return boot_inside(argv[2], argv[3]);
+    if (argc == 7 && !strcmp(argv[1], RELAY_INSIDE_ARG))
+        return boot_inside(argv[2], argv + 3, argv[6]);
     return argc == 2 ? boot(argv[1]) : -1;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -30,9 +29,9 @@ static void arm(void)
 /* The cause is on disk before the sandbox is gone: who then asks finds it. */
 static _Noreturn void expire(char cause)
 {
-    struct pollfd pfd = { .fd = notes, .events = POLLIN };
+    struct pollfd pfd = { .fd = notes }; /* POLLERR: nobody reads any more */
 
-    if (send(notes, &cause, 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
+    if (write(notes, &cause, 1) == 1)
         (void)poll(&pfd, 1, NOTE_WAIT_MS);
     agent_stop();
 }

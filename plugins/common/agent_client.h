@@ -22,7 +22,7 @@ struct agent_terms {
     uint32_t stop_grace_ms;
     int64_t max_lifetime_ms, idle_timeout_ms; /* 0 = none */
     int listen_fd;
-    int notes_fd; /* to permfs */
+    int notes_fd; /* pipe to permfs */
     int host_fd;  /* with lease: a pidfd of this process */
 };
 

@@ -53,7 +53,7 @@ enum agent_msg {
 #define AGENT_LEASE 1u /* end of file on the boot connection means: exit, and with it the whole sandbox */
 
 /*
- * AGENT_BOOT: fds: the listening socket, a socket to permfs (PERMFS_ENDED_*), and with AGENT_LEASE a pidfd of the host,
+ * AGENT_BOOT: fds: the listening socket, a pipe to permfs (PERMFS_ENDED_*), and with AGENT_LEASE a pidfd of the host,
  * whose end is the sandbox's too. Body: u32 version, u32 flags, u32 grace of a stop in ms, u64 max_lifetime and u64
  * idle_timeout in ms (0 = none).
  */

@@ -16,6 +16,7 @@
 #define INSIDE_AGENT    "/run/stockade/agent"
 #define INSIDE_BOOT_DIR "/run/stockade/boot"
 #define BOOT_SOCKET     "socket"
+#define BOOT_NOTES      "notes" /* of a relayed sandbox: a fifo beside it, see relay_proto.h */
 
 /* The settings that every backend has; the first member of a backend's own. Defaults: runtime_settings_default(). */
 struct settings {

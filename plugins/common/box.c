@@ -60,7 +60,7 @@ struct rise {
     struct cgroup_made cgroups;
     int boot_dir_fd, boot_fd, listen_fd, init_fd, lease_fd;
     int host_fd;                /* pidfd of this process, if the sandbox ends with it */
-    int notes_fds[2], ended_fd; /* from the agent to permfs, and where permfs writes it to */
+    int notes_fds[2], ended_fd; /* pipe from the agent to permfs, and where permfs writes what it says to */
 };
 
 /* As many as a start and its undoing need at once: rather not begun than left half undone. */
@@ -151,6 +151,21 @@ static int32_t step_sockets(struct op *op, struct rise *rise)
     return RT_OK;
 }
 
+/*
+ * By which the agent tells permfs why the sandbox's time is over. An agent that is sent nothing opens it by its name,
+ * which is gone before anything else runs inside.
+ */
+static int32_t step_notes(struct op *op, struct rise *rise)
+{
+    int err = 0;
+
+    if (rise->locked->record.relayed)
+        rise->notes_fds[0] = err = fifo_open(rise->boot_dir_fd, BOOT_NOTES, 0622);
+    else if (pipe2(rise->notes_fds, O_CLOEXEC | O_NONBLOCK) < 0)
+        err = -errno;
+    return err < 0 ? op_fail(op, error_status(-err), -err, "a pipe") : RT_OK;
+}
+
 static int32_t step_boot(struct op *op, struct rise *rise)
 {
     struct record *record = &rise->locked->record;
@@ -185,8 +200,6 @@ static int32_t step_guard(struct op *op, struct rise *rise)
     rise->ended_fd = record_ended_make(rise->locked->box_fd);
     if (rise->ended_fd < 0)
         return op_fail(op, error_status(-rise->ended_fd), -rise->ended_fd, "%s/ended", rise->paths.box);
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, rise->notes_fds) < 0)
-        return op_fail(op, error_status(errno), errno, "socketpair");
     if (rise->locked->record.spec.lifetime == RT_LIFETIME_HOST) {
         rise->host_fd = proc_self_open();
         if (rise->host_fd < 0)
@@ -223,6 +236,7 @@ static int32_t step_record(struct op *op, struct rise *rise)
     int32_t status;
 
     (void)unlinkat(rise->boot_dir_fd, BOOT_SOCKET, 0);
+    (void)unlinkat(rise->boot_dir_fd, BOOT_NOTES, 0);
     record->status = RT_SANDBOX_RUNNING;
     record->started_us = now_real_us();
     record->last_error[0] = '\0';
@@ -252,6 +266,7 @@ static const struct {
     { "make the cgroups", step_cgroups },
     { "mount the workspace", step_workspace },
     { "make the sockets", step_sockets },
+    { "make the agent's way to permfs", step_notes },
     { "boot the sandbox", step_boot },
     { "guard the sandbox", step_guard },
     { "reach the agent", step_agent },
@@ -417,6 +432,7 @@ int32_t box_down(struct op *op, struct locked *locked, bool grace)
         return status;
     (void)unlinkat(locked->box_fd, "agent.sock", 0);
     (void)unlinkat(locked->box_fd, "boot/" BOOT_SOCKET, 0);
+    (void)unlinkat(locked->box_fd, "boot/" BOOT_NOTES, 0);
     record->init = record->monitor = record->permfs = (struct proc_id){ 0 };
     record->cgroup[0] = '\0';
     record->controllers = 0;

@@ -34,13 +34,14 @@ enum permfs_msg {
     /* Empty: the delta was changed under the daemon, which forgets what it knew and reads the log again. */
     PERMFS_REFRESH = 8,
     /*
-     * From the owner, once: whose end is permfs's own. fds: pidfd of the sandbox's init; socket whose other end the
-     * agent has (PERMFS_ENDED_*); the file that this is written to; pidfd of the host if the sandbox ends with that.
+     * From the owner, once: whose end is permfs's own. fds: pidfd of the sandbox's init; pipe, non-blocking,
+     * whose write end the agent has (PERMFS_ENDED_*); the file that this is written to; pidfd of the host if the
+     * sandbox ends with that.
      */
     PERMFS_GUARD = 16,
 };
 
-/* One byte from the agent, which then ends the sandbox: its time is over. permfs closes the socket in answer. */
+/* One byte from the agent, which then ends the sandbox: its time is over. permfs closes the pipe in answer. */
 #define PERMFS_ENDED_LIFETIME 'l'
 #define PERMFS_ENDED_IDLE     'i'
 

@@ -1,9 +1,11 @@
 /*
  * Where a sandbox can be reached by no socket, its agent listens inside, to processes that were not started inside:
- * `agent inside NAME GRACE_MS` as PID 1, and beside it, by whatever can start a process there, one `agent bridge NAME`
- * for each connection. The bridge passes messages of agent_proto.h on between its own stdin and stdout and the agent.
- * On its stdin and stdout they are messages of a mux (mux.h): u32 type, bytes body, u32 number of fds and of each a u32
- * (enum relay_fd); a file's bytes follow. The others are the mux's channels, numbered as the fds are.
+ * `agent inside NAME GRACE_MS MAX_LIFETIME_MS IDLE_TIMEOUT_MS NOTES` as PID 1 (the limits are 0 for none; NOTES is
+ * opened where there is one: a fifo that permfs reads, PERMFS_ENDED_*), and beside it, by whatever can start a process
+ * there, one `agent bridge NAME` for each connection. The bridge passes messages of agent_proto.h on between its own
+ * stdin and stdout and the agent. On its stdin and stdout they are messages of a mux (mux.h): u32 type, bytes body, u32
+ * number of fds and of each a u32 (enum relay_fd); a file's bytes follow. The others are the mux's channels, numbered
+ * as the fds are.
  *
  * A bridge serves one connection after the other: RELAY_RESET ends the one and makes the next, and is answered by
  * itself; what the bridge says before that is of the old one.

@@ -73,6 +73,17 @@ int file_make(int dir_fd, const char *name, int flags, mode_t mode)
     return err;
 }
 
+int fifo_open(int dir_fd, const char *name, mode_t mode)
+{
+    int fd;
+
+    (void)unlinkat(dir_fd, name, 0);
+    if (mkfifoat(dir_fd, name, mode) < 0 || fchmodat(dir_fd, name, mode, 0) < 0)
+        return -errno;
+    fd = openat(dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
 int file_read(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_len)
 {
     cleanup_fd int fd = openat(dir_fd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

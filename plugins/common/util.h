@@ -58,11 +58,13 @@ bool id_valid(const char *s);
 void random_name(char *ret, size_t n);
 
 /*
- * mkdirat(2) and openat(2) with exactly this mode, whatever the host's umask. dir_make() accepts one that is there, as
- * it is, and returns 0 or -errno; file_make() opens for reading and writing and returns the fd or -errno.
+ * mkdirat(2), openat(2) and mkfifoat(2) with exactly this mode, whatever the host's umask. dir_make() accepts one that
+ * is there, as it is, and returns 0 or -errno; file_make() opens for reading and writing and returns the fd or -errno;
+ * fifo_open() makes a new one, whatever is there, and returns an fd to read from, non-blocking, or -errno.
  */
 int dir_make(int dir_fd, const char *name, mode_t mode);
 int file_make(int dir_fd, const char *name, int flags, mode_t mode);
+int fifo_open(int dir_fd, const char *name, mode_t mode);
 
 /* Reads a whole small file below a directory into memory; refuses one larger than max. Returns 0 or -errno. */
 int file_read(int dir_fd, const char *name, size_t max, char **ret, size_t *ret_len);

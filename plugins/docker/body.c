@@ -135,14 +135,21 @@ static bool add_agent(cJSON *entry, const struct docker_settings *settings, cons
                       const struct container_terms *terms)
 {
     cleanup_free char *name = container_name(terms->state_id, boot->spec->id);
-    char grace[24];
+    const int64_t numbers[] = { settings->common.stop_grace_ms, boot->spec->max_lifetime_ms,
+                                boot->spec->idle_timeout_ms };
+    char text[24];
+    bool ok;
 
     if (!add_string(entry, INSIDE_AGENT))
         return false;
     if (!terms->relayed)
         return add_string(entry, INSIDE_BOOT_DIR "/" BOOT_SOCKET);
-    snprintf(grace, sizeof grace, "%lld", (long long)settings->common.stop_grace_ms);
-    return name && add_string(entry, RELAY_INSIDE_ARG) && add_string(entry, name) && add_string(entry, grace);
+    ok = name && add_string(entry, RELAY_INSIDE_ARG) && add_string(entry, name);
+    for (size_t i = 0; ok && i < ARRAY_LEN(numbers); i++) {
+        snprintf(text, sizeof text, "%lld", (long long)numbers[i]);
+        ok = add_string(entry, text);
+    }
+    return ok && add_string(entry, INSIDE_BOOT_DIR "/" BOOT_NOTES);
 }
 
 /* The agent, and nothing that the image would run, check or be: its ENTRYPOINT, CMD, USER, WORKDIR, HEALTHCHECK. */

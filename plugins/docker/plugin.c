@@ -172,6 +172,7 @@ static int32_t check(const struct settings *settings, const struct spec *spec, r
 {
     uint32_t uid, gid;
 
+    (void)settings;
     if (!image_valid(spec->image))
         return error_set(err, RT_E_INVAL, 0, "image '%.100s' is no image's name", spec->image);
     if (!is_name(spec->network))
@@ -180,9 +181,6 @@ static int32_t check(const struct settings *settings, const struct spec *spec, r
         return error_set(err, RT_E_INVAL, 0, "oci_runtime '%.100s' is no runtime's name", spec->oci_runtime);
     if (spec->user[0] && !user_parse(spec->user, &uid, &gid))
         return error_set(err, RT_E_INVAL, 0, "user '%.100s' is not \"uid\" or \"uid:gid\"", spec->user);
-    if (relays(settings) && (spec->max_lifetime_ms || spec->idle_timeout_ms))
-        return error_set(err, RT_E_UNSUPPORTED, 0,
-                         "max_lifetime_ms and idle_timeout_ms: not with exec_transport \"engine\"");
     return RT_OK;
 }
 

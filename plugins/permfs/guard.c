@@ -3,7 +3,6 @@
 #include "permfs_proto.h"
 
 #include <errno.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 int guard_take(struct guard *guard, struct msg *msg)
@@ -20,7 +19,7 @@ int guard_take(struct guard *guard, struct msg *msg)
 void guard_note(struct guard *guard)
 {
     char cause = 0;
-    ssize_t n = recv(guard->notes, &cause, 1, MSG_DONTWAIT);
+    ssize_t n = read(guard->notes, &cause, 1);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;

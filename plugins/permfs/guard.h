@@ -10,7 +10,7 @@
 /* All -1 until PERMFS_GUARD has come. */
 struct guard {
     int init;  /* pidfd; readable = all in the sandbox's pid namespace have ended, and what they wrote has arrived */
-    int notes; /* from the agent; closed after the first */
+    int notes; /* pipe from the agent; closed after the first */
     int ended; /* file for what the agent notes */
     int owner; /* pidfd of the host; -1 = not watched */
 };
@@ -24,7 +24,7 @@ struct guard {
 int guard_take(struct guard *guard, struct msg *msg);
 
 /*
- * notes is readable: writes the cause that the agent names into `ended`, and closes the connection, which tells the
+ * notes is readable: writes the cause that the agent names into `ended`, and closes the pipe, which tells the
  * agent that it is written. Anything but a cause closes it too.
  */
 void guard_note(struct guard *guard);

@@ -170,7 +170,7 @@ Test(docker_body, N2_hardened_by_default)
     cJSON_Delete(body);
 }
 
-/* No socket leads to this one's agent: it is told where to listen, and how long a stop may take. */
+/* No socket leads to this one's agent: it is told where to listen, and how long things may take. */
 Test(docker_body, an_agent_that_is_reached_by_the_engines_exec)
 {
     const struct docker_settings settings = { .common = { .stop_grace_ms = 750 }, .oci_runtime = "" };
@@ -180,13 +180,17 @@ Test(docker_body, an_agent_that_is_reached_by_the_engines_exec)
                          .workspace = "/workspace",
                          .image = "image:1",
                          .network = "none",
-                         .oci_runtime = "" };
+                         .oci_runtime = "",
+                         .max_lifetime_ms = 60000,
+                         .idle_timeout_ms = 5000 };
     const struct boot boot = {
         .spec = &spec, .identity = &user, .workspace_source = "/s/mnt", .agent = "/l/agent", .boot_dir = "/s/boot"
     };
     cJSON *body = container_body(&settings, &boot, &(struct container_terms){ .state_id = "state0", .relayed = true });
 
-    expect_json(at(body, "Entrypoint", NULL), "[\"/run/stockade/agent\",\"inside\",\"stockade-state0-box\",\"750\"]");
+    expect_json(at(body, "Entrypoint", NULL),
+                "[\"/run/stockade/agent\",\"inside\",\"stockade-state0-box\",\"750\",\"60000\",\"5000\","
+                "\"/run/stockade/boot/notes\"]");
     cJSON_Delete(body);
 }
 
