@@ -79,8 +79,8 @@ struct backend {
     /* Starts it; returns once init_pid is known. On failure nothing is left of it. */
     int32_t (*boot)(struct op *op, struct boot *boot);
     /*
-     * Removes what outlives the init of a sandbox that has booted: its container. The init has ended, or is not ours to
-     * end: then this does. The call's deadline and cancel leave it seconds more. RT_OK if nothing is left, or if
+     * Removes what outlives the init of a sandbox that has booted, or that boot() may have left: its container. The
+     * init has ended, or is not ours to end: then this does. The call's deadline and cancel leave it seconds more. RT_OK if nothing is left, or if
      * sweep() will find it. May be NULL, as all below.
      */
     int32_t (*end)(struct op *op, const struct record *record);

@@ -403,7 +403,7 @@ static int32_t parts_end(struct op *op, struct locked *locked, const struct live
     status = init_end(op, record, paths->mnt, grace);
     if (status)
         return status;
-    if (op->rt->backend->end && record->backend_id[0])
+    if (op->rt->backend->end)
         ended = op->rt->backend->end(op, record);
     if (!ended)
         record->backend_id[0] = '\0';

@@ -26,6 +26,13 @@ void op_init_quiet(struct op *op, struct runtime *rt)
     op_init(op, rt, NULL, "internal");
 }
 
+void op_init_aside(struct op *aside, const struct op *op)
+{
+    op_init_quiet(aside, op->rt);
+    aside->deadline_ns = op->deadline_ns;
+    aside->cancel_fd = op->cancel_fd;
+}
+
 int32_t op_report(struct op *op, int32_t status)
 {
     if (status == RT_OK)

@@ -37,6 +37,8 @@ int32_t op_report(struct op *op, int32_t status);
 
 /* An op for work that nobody called for: no deadline, no cancelling, the error stays here. */
 void op_init_quiet(struct op *op, struct runtime *rt);
+/* With op's deadline and cancel, and an error of its own. */
+void op_init_aside(struct op *aside, const struct op *op);
 
 /* Sets the error and returns status, so that it can be returned in the same statement. */
 int32_t op_fail(struct op *op, int32_t status, int sys_errno, const char *format, ...)

@@ -205,22 +205,20 @@ static void record_died(struct op *op, int box_fd, struct record *record)
 {
     cleanup_fd int lock_fd = -1;
     struct record now;
-    struct op quiet;
+    struct op aside;
 
     if (!op->rt->backend->died_why || !record->backend_id[0])
         return;
-    op_init_quiet(&quiet, op->rt);
-    quiet.deadline_ns = op->deadline_ns;
-    quiet.cancel_fd = op->cancel_fd;
-    if (!op->rt->backend->died_why(&quiet, record, record->last_error, sizeof record->last_error))
+    op_init_aside(&aside, op);
+    if (!op->rt->backend->died_why(&aside, record, record->last_error, sizeof record->last_error))
         return;
     lock_fd = file_make(box_fd, "lock", 0, 0600);
-    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) < 0 || record_load_from(&quiet, box_fd, record->spec.id, &now))
+    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) < 0 || record_load_from(&aside, box_fd, record->spec.id, &now))
         return;
     if (now.generation == record->generation && now.status == RT_SANDBOX_RUNNING) {
         now.status = record->status;
         strcpy(now.last_error, record->last_error);
-        (void)record_save(&quiet, box_fd, &now);
+        (void)record_save(&aside, box_fd, &now);
     }
     record_release(&now);
 }

@@ -18,6 +18,7 @@
 #define DIED_LIMIT_MS    5000  /* of the Engine's finding out that a container has ended; seconds where it is busy */
 #define EVENTS_LIMIT_MS  5000
 #define SWEEP_LIMIT_MS   5000
+#define SWEEP_WAIT_MS    100             /* for sandboxes that somebody is at work on, all of them together */
 #define SILENT_NS        (30 * NS_PER_S) /* so long an Engine that did not answer in time is given ... */
 #define SILENT_LIMIT_MS  1000            /* ... no more than this by calls that can do without its answer */
 #define SECCOMP_FILE_MAX ((size_t)1 << 20)
@@ -79,27 +80,24 @@ static int32_t container_remove(struct op *op, const char *name)
     return status;
 }
 
-/* The op's deadline and cancel with an error of its own. */
-static void op_aside(struct op *aside, const struct op *op)
-{
-    op_init_quiet(aside, op->rt);
-    aside->deadline_ns = op->deadline_ns;
-    aside->cancel_fd = op->cancel_fd;
-}
-
 /* The Engine did not say that a container is gone: looked at again when it answers. */
 static void left_behind(struct op *op)
 {
     atomic_store(&docker_of(op)->left, true);
 }
 
-static void left_clean(struct op *op)
+/* id is the sandbox that the caller is at work on: the sweep lets that be. */
+static void left_clean(struct op *op, const char *id)
 {
+    cleanup_free char *name = NULL;
     struct op aside;
 
     if (!atomic_exchange(&docker_of(op)->left, false))
         return;
-    op_aside(&aside, op);
+    op_init_aside(&aside, op);
+    name = container_name(docker_of(op)->state_id, id);
+    if (!name || container_remove(&aside, name))
+        left_behind(op);
     docker_sweep(&aside);
 }
 
@@ -109,10 +107,10 @@ int32_t docker_end(struct op *op, const struct record *record)
     int32_t status;
     int init_fd;
 
-    op_aside(&aside, op);
-    status = container_remove(&aside, record->backend_id);
+    op_init_aside(&aside, op);
+    status = record->backend_id[0] ? container_remove(&aside, record->backend_id) : RT_OK;
     if (!status) {
-        left_clean(op);
+        left_clean(op, record->spec.id);
         return RT_OK;
     }
     left_behind(op);
@@ -124,6 +122,18 @@ int32_t docker_end(struct op *op, const struct record *record)
     }
     close(init_fd);
     return op_fail(op, status, 0, "remove the container: %s", aside.err->message);
+}
+
+/* Of a start that failed: what it made, or may have made. */
+static void container_undo(struct op *op, const struct spec *spec, const char *name)
+{
+    struct op aside;
+
+    op_init_aside(&aside, op);
+    if (!container_remove(&aside, name))
+        return;
+    left_behind(op);
+    runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", spec->id, aside.err->message);
 }
 
 /* ---- booting ---- */
@@ -155,8 +165,6 @@ static int32_t create_once(struct op *op, const cJSON *body, const char *name, l
     request.path = path;
     status = engine_call(op, docker_of(op)->engine, &request, &answer);
     *ret_http = answer.http;
-    if (status && !answer.http)
-        left_behind(op); /* it may yet make one */
     if (!status) {
         const char *id = json_str(answer.json, "Id", "", &ok);
 
@@ -167,6 +175,18 @@ static int32_t create_once(struct op *op, const cJSON *body, const char *name, l
     }
     engine_answer_release(&answer);
     return status;
+}
+
+/* It may have made one all the same, or make one yet. */
+static void create_doubted(struct op *op, const struct spec *spec, const char *name, long http)
+{
+    struct op aside;
+
+    if (!http)
+        left_behind(op);
+    op_init_aside(&aside, op);
+    if (!op_check(&aside)) /* else there is no time for it now */
+        container_undo(op, spec, name);
 }
 
 static int32_t container_create(struct op *op, const cJSON *body, const struct spec *spec, const char *name,
@@ -180,6 +200,8 @@ static int32_t container_create(struct op *op, const cJSON *body, const struct s
 
         if (!status)
             return RT_OK;
+        if (!http || http >= 500)
+            create_doubted(op, spec, name, http);
         if (is_missing_image(op, http) && !pulled) {
             pulled = true;
             status = image_pull(op, spec->image);
@@ -294,7 +316,7 @@ int32_t docker_boot(struct op *op, struct boot *boot)
         status = engine_ready(op, docker->engine, &terms.is_podman);
     if (status)
         return status;
-    left_clean(op);
+    left_clean(op, boot->spec->id);
     terms.seccomp = seccomp;
     body = name ? container_body(docker_settings_of(op), boot, &terms) : NULL;
     if (!body)
@@ -305,15 +327,8 @@ int32_t docker_boot(struct op *op, struct boot *boot)
         status = container_start(op, boot, id);
     if (!status && terms.relayed)
         status = relay_up(op, boot, id);
-    if (status && id[0]) {
-        struct op aside;
-
-        op_aside(&aside, op);
-        if (container_remove(&aside, id)) {
-            left_behind(op);
-            runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", boot->spec->id, aside.err->message);
-        }
-    }
+    if (status && id[0])
+        container_undo(op, boot->spec, id);
     if (!status)
         strcpy(boot->backend_id, id);
     return status;
@@ -412,8 +427,11 @@ bool docker_died_why(struct op *op, const struct record *record, char *why, size
 
 /* ---- what an earlier process left ---- */
 
-/* Whether the container is what the sandbox of that id runs in, or may yet: then it is let be. */
-static bool is_in_use(struct op *op, const char *sandbox, const char *container)
+/*
+ * Whether the container is what the sandbox of that id runs in, or may yet: then it is let be. Who holds the sandbox's
+ * lock is perhaps just starting it, and is waited for until then.
+ */
+static bool is_in_use(struct op *op, const char *sandbox, const char *container, int64_t until_ns)
 {
     struct record record;
     struct locked locked;
@@ -428,10 +446,14 @@ static bool is_in_use(struct op *op, const char *sandbox, const char *container)
     record_release(&record);
     if (used)
         return true;
-    quick.deadline_ns = now_ns() + 100 * NS_PER_MS; /* who holds the lock is perhaps just starting it */
+    quick.deadline_ns = until_ns;
     status = record_lock(&quick, sandbox, &locked);
-    if (status)
-        return status != RT_E_SANDBOX_NOT_FOUND;
+    if (status == RT_E_SANDBOX_NOT_FOUND)
+        return false;
+    if (status) {
+        left_behind(op);
+        return true;
+    }
     used = !strcmp(locked.record.backend_id, container);
     if (!used && container_remove(op, container))
         runtime_log(op->rt, RT_LOG_WARN, "cleaning a container of '%s': %s", sandbox, op->err->message);
@@ -439,7 +461,7 @@ static bool is_in_use(struct op *op, const char *sandbox, const char *container)
     return true;
 }
 
-static void sweep_one(struct op *op, const cJSON *item)
+static void sweep_one(struct op *op, const cJSON *item, int64_t until_ns)
 {
     bool ok = true;
     const char *id = json_str(item, "Id", "", &ok), *sandbox;
@@ -447,7 +469,7 @@ static void sweep_one(struct op *op, const cJSON *item)
     sandbox = json_str(cJSON_GetObjectItemCaseSensitive(item, "Labels"), LABEL_SANDBOX, "", &ok);
     if (!ok || !id_valid(sandbox) || strlen(id) != 64 || strspn(id, "0123456789abcdef") != 64)
         return;
-    if (is_in_use(op, sandbox, id))
+    if (is_in_use(op, sandbox, id, until_ns))
         return;
     if (!container_remove(op, id)) {
         runtime_log(op->rt, RT_LOG_INFO, "removed the container that '%s' left", sandbox);
@@ -477,8 +499,10 @@ void docker_sweep(struct op *op)
         left_behind(op);
         runtime_log(op->rt, RT_LOG_DEBUG, "looking for containers: %s", op->err->message);
     } else {
+        int64_t until = now_ns() + SWEEP_WAIT_MS * NS_PER_MS;
+
         cJSON_ArrayForEach (item, answer.json) {
-            sweep_one(op, item);
+            sweep_one(op, item, until);
         }
     }
     engine_answer_release(&answer);

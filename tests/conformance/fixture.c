@@ -68,20 +68,31 @@ void fixture_reopen(void)
     ASSERT_STATUS(RT_OK, plugin_open(&fx.plugin, fx.state, NULL, CALL, &fx.rt));
 }
 
-void fixture_reopen_with(const char *key, const char *value)
+void fixture_reopen_merged(const char *keys)
 {
     const char *given = getenv(OPTION_CONFIG);
-    cJSON *config = cJSON_Parse(given ? given : "{}"), *item = cJSON_Parse(value);
+    cJSON *config = cJSON_Parse(given ? given : "{}"), *more = cJSON_Parse(keys), *item;
     char *text;
 
-    HOST_MUST(cJSON_IsObject(config) && item);
-    cJSON_DeleteItemFromObjectCaseSensitive(config, key);
-    cJSON_AddItemToObject(config, key, item);
+    HOST_MUST(cJSON_IsObject(config) && cJSON_IsObject(more));
+    while ((item = cJSON_DetachItemFromArray(more, 0))) {
+        cJSON_DeleteItemFromObjectCaseSensitive(config, item->string);
+        cJSON_AddItemToObject(config, item->string, item);
+    }
     text = cJSON_PrintUnformatted(config);
     fixture_close();
     ASSERT_STATUS(RT_OK, plugin_open(&fx.plugin, fx.state, text, CALL, &fx.rt));
     cJSON_free(text);
     cJSON_Delete(config);
+    cJSON_Delete(more);
+}
+
+void fixture_reopen_with(const char *key, const char *value)
+{
+    char *keys = text_format("{\"%s\":%s}", key, value);
+
+    fixture_reopen_merged(keys);
+    free(keys);
 }
 
 bool fixture_has_key(const char *key)

@@ -51,7 +51,8 @@ void fixture_end(void);
 
 void fixture_close(void);  /* closes the runtime */
 void fixture_reopen(void); /* closes it if it is open, and opens it again on the same state */
-/* The same with one more key in the config; value is JSON. */
+/* The same with more keys in the config, those of a JSON object; with one, value is JSON. */
+void fixture_reopen_merged(const char *keys);
 void fixture_reopen_with(const char *key, const char *value);
 /* Whether the plugin's config has this key, by its default config. */
 bool fixture_has_key(const char *key);
