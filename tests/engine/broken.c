@@ -21,7 +21,7 @@ struct scene {
     void (*failed)(void); /* what is expected then; NULL = what scene_play() does */
 };
 
-static void scene_reopen(const char *transport)
+static void proxy_reopen(const char *transport)
 {
     char keys[256];
 
@@ -30,16 +30,16 @@ static void scene_reopen(const char *transport)
     fixture_reopen_merged(keys);
 }
 
-static void scene_begin(const struct scene *scene)
+static void proxy_begin(const char *transport)
 {
     char *host = docker_host();
 
     proxy = engine_proxy_start(host);
-    scene_reopen(scene->transport);
+    proxy_reopen(transport);
     free(host);
 }
 
-static void scene_end(void)
+static void proxy_end(void)
 {
     int32_t status = do_destroy(CALL);
 
@@ -137,7 +137,7 @@ static bool scene_play(const struct scene *scene, enum proxy_fault fault, unsign
 
 static void scene_run(const struct scene *scene)
 {
-    scene_begin(scene);
+    proxy_begin(scene->transport);
     for (enum proxy_fault fault = 0; fault < PROXY_FAULTS; fault++) {
         unsigned n = 0;
 
@@ -145,7 +145,7 @@ static void scene_run(const struct scene *scene)
             cr_assert(++n < REQUESTS_MAX, "%s asks without an end", scene->name);
         cr_expect(n > 0, "%s asks nothing of the Engine", scene->name);
     }
-    scene_end();
+    proxy_end();
 }
 
 #define SCENE(...) scene_run(&(const struct scene){ __VA_ARGS__ })
@@ -216,7 +216,7 @@ static int32_t do_exec(rt_call *call)
 static void ready_unbridged(void)
 {
     ready_running();
-    scene_reopen("engine");
+    proxy_reopen("engine");
 }
 
 CONFORMANCE_TEST(broken, R4_exec_by_the_engine)
@@ -227,4 +227,42 @@ CONFORMANCE_TEST(broken, R4_exec_by_the_engine)
 CONFORMANCE_TEST(broken, L7_start_by_the_engine)
 {
     SCENE(.name = "start", .transport = "engine", .op = do_start, .ready = ready_made);
+}
+
+/* ---- an Engine that is always broken ---- */
+
+/* Every second request fails: so does, in the Engine's words, what needs two in a row, and what needs one works at
+ * last. */
+static void every_second(const char *transport, unsigned first)
+{
+    static int32_t (*const ops[])(rt_call *) = { do_start,  do_start,  do_exec, do_exec, do_get,   do_pause, do_pause,
+                                                 do_resume, do_resume, do_exec, do_stop, do_start, do_get };
+    int32_t status;
+
+    ready_running();
+    proxy_reopen(transport);
+    engine_proxy_plan(proxy, PROXY_REFUSE, first, 2);
+    for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) {
+        status = ops[i](CALL);
+        cr_expect(status == RT_OK || status == RT_E_NOT_RUNNING || status == RT_E_ALREADY_RUNNING ||
+                      (status == RT_E_UNAVAILABLE && strstr(fx.call.error.message, PROXY_WORDS)),
+                  "op %zu: %s: %s", i, status_name(status), fx.call.error.message);
+    }
+    status = do_destroy(CALL);
+    if (status)
+        status = do_destroy(CALL);
+    cr_expect(status == RT_OK, "destroy: %s", fx.call.error.message);
+    cr_expect(engine_proxy_relent(proxy) > 0, "nothing has failed");
+    proxy_reopen(transport);
+    cr_expect(containers_of("box") == 0, "a container is left");
+}
+
+CONFORMANCE_TEST(broken, R4_every_second_request)
+{
+    proxy_begin("agent");
+    every_second("agent", 0);
+    every_second("agent", 1);
+    every_second("engine", 0);
+    every_second("engine", 1);
+    proxy_end();
 }

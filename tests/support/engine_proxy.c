@@ -16,18 +16,14 @@ struct engine_proxy {
     struct http_server server;
     char engine[108];
     int met_fd;
-    pthread_t acceptor;
-    struct client *clients; /* the acceptor's */
-    pthread_mutex_t lock;   /* guards what follows */
+    pthread_mutex_t lock; /* guards what follows */
     bool planned;
     enum proxy_fault fault;
     unsigned first, every, n_requests, n_met;
 };
 
 struct client {
-    struct client *next;
     struct engine_proxy *proxy;
-    pthread_t thread;
     int fd, engine_fd; /* engine_fd: -1 = not connected */
 };
 
@@ -45,14 +41,6 @@ static bool fault_next(struct engine_proxy *proxy, enum proxy_fault *ret)
     *ret = proxy->fault;
     pthread_mutex_unlock(&proxy->lock);
     return meets;
-}
-
-static void refuse(int fd)
-{
-    static const char answer[] = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\n"
-                                 "Content-Length: 38\r\n\r\n{\"message\":\"" PROXY_WORDS "\"}";
-
-    (void)http_send(fd, answer, sizeof answer - 1);
 }
 
 static void engine_leave(struct client *client)
@@ -125,50 +113,31 @@ static bool request_fail(struct client *client, enum proxy_fault fault, const ch
         engine_await(client);
     (void)!write(client->proxy->met_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
     if (fault == PROXY_REFUSE || fault == PROXY_SPOIL) {
-        refuse(client->fd);
-        return true;
+        return http_answer(client->fd, "500 Internal Server Error", "{\"message\":\"" PROXY_WORDS "\"}");
     }
     if (fault == PROXY_HANG || fault == PROXY_STALL)
         http_await_end(&client->proxy->server, client->fd);
     return false;
 }
 
-static void *client_run(void *arg)
+static void serve(void *arg, int fd)
 {
-    struct client *client = arg;
-    struct engine_proxy *proxy = client->proxy;
+    struct engine_proxy *proxy = arg;
+    struct client client = { .proxy = proxy, .fd = fd, .engine_fd = -1 };
     char *request = malloc(HTTP_REQUEST_MAX);
     bool on = true;
     size_t len;
 
-    while (on && (len = http_request_read(&proxy->server, client->fd, request)) > 0) {
+    while (on && (len = http_request_read(&proxy->server, fd, request)) > 0) {
         enum proxy_fault fault;
 
         if (fault_next(proxy, &fault))
-            on = request_fail(client, fault, request, len);
+            on = request_fail(&client, fault, request, len);
         else
-            on = engine_ask(client, request, len) && answer_pass(client, strcasestr(request, "\r\nUpgrade:") != NULL);
+            on = engine_ask(&client, request, len) && answer_pass(&client, strcasestr(request, "\r\nUpgrade:") != NULL);
     }
-    engine_leave(client);
-    close(client->fd);
+    engine_leave(&client);
     free(request);
-    return NULL;
-}
-
-static void *accept_run(void *arg)
-{
-    struct engine_proxy *proxy = arg;
-    int fd;
-
-    while ((fd = http_server_accept(&proxy->server)) >= 0) {
-        struct client *client = malloc(sizeof *client);
-
-        *client = (struct client){ .next = proxy->clients, .proxy = proxy, .fd = fd, .engine_fd = -1 };
-        proxy->clients = client;
-        if (pthread_create(&client->thread, NULL, client_run, client) != 0)
-            abort();
-    }
-    return NULL;
 }
 
 struct engine_proxy *engine_proxy_start(const char *engine)
@@ -180,9 +149,7 @@ struct engine_proxy *engine_proxy_start(const char *engine)
     strcpy(proxy->engine, engine + 7);
     proxy->met_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&proxy->lock, NULL);
-    http_server_open(&proxy->server);
-    if (pthread_create(&proxy->acceptor, NULL, accept_run, proxy) != 0)
-        abort();
+    http_server_start(&proxy->server, HTTP_UNIX, serve, proxy);
     return proxy;
 }
 
@@ -224,15 +191,6 @@ unsigned engine_proxy_relent(struct engine_proxy *proxy)
 void engine_proxy_stop(struct engine_proxy *proxy)
 {
     http_server_stop(&proxy->server);
-    pthread_join(proxy->acceptor, NULL);
-    while (proxy->clients) {
-        struct client *client = proxy->clients;
-
-        proxy->clients = client->next;
-        pthread_join(client->thread, NULL);
-        free(client);
-    }
-    http_server_close(&proxy->server);
     close(proxy->met_fd);
     pthread_mutex_destroy(&proxy->lock);
     free(proxy);

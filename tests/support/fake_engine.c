@@ -6,30 +6,32 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct fake_engine {
     struct http_server server;
-    pthread_t thread;
     const struct fake_answer *answers;
-    size_t n_answers, n_requests;
-    pthread_mutex_t lock; /* guards log */
+    size_t n_answers;
+    pthread_mutex_t lock; /* guards what follows */
+    size_t n_requests;
     char log[8192];
 };
 
-static void request_log(struct fake_engine *fake, const char *text)
+/* What this request gets, which is noted. */
+static const struct fake_answer *answer_next(struct fake_engine *fake, const char *text)
 {
-    size_t used;
+    size_t used, i;
 
     pthread_mutex_lock(&fake->lock);
+    i = fake->n_requests++;
     used = strlen(fake->log);
     snprintf(fake->log + used, sizeof fake->log - used, "%.*s\n", (int)strcspn(text, "\r\n"), text);
     pthread_mutex_unlock(&fake->lock);
+    return &fake->answers[i < fake->n_answers ? i : fake->n_answers - 1];
 }
 
 static void answer_send(int fd, const struct fake_answer *answer)
 {
-    static char block[65536];
+    char block[65536];
     const char *body = answer->body ? answer->body : "";
     size_t len = strlen(body), left = answer->repeat;
     char head[200];
@@ -52,35 +54,21 @@ static void answer_send(int fd, const struct fake_answer *answer)
     }
 }
 
-static void serve(struct fake_engine *fake, int fd)
-{
-    char *text = malloc(HTTP_REQUEST_MAX);
-
-    while (http_request_read(&fake->server, fd, text)) {
-        size_t i = fake->n_requests++;
-        const struct fake_answer *answer = &fake->answers[i < fake->n_answers ? i : fake->n_answers - 1];
-
-        request_log(fake, text);
-        answer_send(fd, answer);
-        if (answer->after == FAKE_CLOSE)
-            break;
-        if (answer->after == FAKE_HANG) {
-            http_await_end(&fake->server, fd);
-            break;
-        }
-    }
-    free(text);
-    close(fd);
-}
-
-static void *run(void *arg)
+static void serve(void *arg, int fd)
 {
     struct fake_engine *fake = arg;
-    int fd;
+    char *text = malloc(HTTP_REQUEST_MAX);
+    enum fake_after after = FAKE_KEEP;
 
-    while ((fd = http_server_accept(&fake->server)) >= 0)
-        serve(fake, fd);
-    return NULL;
+    while (after == FAKE_KEEP && http_request_read(&fake->server, fd, text)) {
+        const struct fake_answer *answer = answer_next(fake, text);
+
+        answer_send(fd, answer);
+        after = answer->after;
+    }
+    if (after == FAKE_HANG)
+        http_await_end(&fake->server, fd);
+    free(text);
 }
 
 struct fake_engine *fake_engine_start(const struct fake_answer *answers, size_t n)
@@ -90,9 +78,7 @@ struct fake_engine *fake_engine_start(const struct fake_answer *answers, size_t 
     fake->answers = answers;
     fake->n_answers = n;
     pthread_mutex_init(&fake->lock, NULL);
-    http_server_open(&fake->server);
-    if (pthread_create(&fake->thread, NULL, run, fake) != 0)
-        abort();
+    http_server_start(&fake->server, HTTP_UNIX, serve, fake);
     return fake;
 }
 
@@ -114,8 +100,6 @@ char *fake_engine_requests(struct fake_engine *fake)
 void fake_engine_stop(struct fake_engine *fake)
 {
     http_server_stop(&fake->server);
-    pthread_join(fake->thread, NULL);
-    http_server_close(&fake->server);
     pthread_mutex_destroy(&fake->lock);
     free(fake);
 }

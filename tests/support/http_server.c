@@ -1,5 +1,6 @@
 #include "http_server.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -10,33 +11,95 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void http_server_open(struct http_server *server)
+struct http_client {
+    struct http_client *next;
+    struct http_server *server;
+    pthread_t thread;
+    int fd;
+};
+
+static void *client_run(void *arg)
+{
+    struct http_client *client = arg;
+
+    client->server->serve(client->server->arg, client->fd);
+    close(client->fd);
+    return NULL;
+}
+
+static void *accept_run(void *arg)
+{
+    struct http_server *server = arg;
+
+    while (http_server_readable(server, server->listen_fd)) {
+        int fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+        struct http_client *client = fd < 0 ? NULL : malloc(sizeof *client);
+
+        if (!client)
+            continue;
+        *client = (struct http_client){ .next = server->clients, .server = server, .fd = fd };
+        server->clients = client;
+        if (pthread_create(&client->thread, NULL, client_run, client) != 0)
+            abort();
+    }
+    return NULL;
+}
+
+static void listen_unix(struct http_server *server)
 {
     struct sockaddr_un addr = { .sun_family = AF_UNIX };
 
     strcpy(server->dir, "/tmp/fake-engine.XXXXXX");
-    server->stop_fd = eventfd(0, EFD_CLOEXEC);
     server->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (!mkdtemp(server->dir))
         abort();
     snprintf(server->address, sizeof server->address, "unix://%s/socket", server->dir);
     snprintf(addr.sun_path, sizeof addr.sun_path, "%s/socket", server->dir);
-    if (bind(server->listen_fd, (struct sockaddr *)&addr, sizeof addr) < 0 || listen(server->listen_fd, 64) < 0)
+    if (bind(server->listen_fd, (struct sockaddr *)&addr, sizeof addr) < 0)
+        abort();
+}
+
+static void listen_tcp(struct http_server *server)
+{
+    struct sockaddr_in addr = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t len = sizeof addr;
+
+    server->listen_fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (bind(server->listen_fd, (struct sockaddr *)&addr, sizeof addr) < 0 ||
+        getsockname(server->listen_fd, (struct sockaddr *)&addr, &len) < 0)
+        abort();
+    snprintf(server->address, sizeof server->address, "127.0.0.1:%u", ntohs(addr.sin_port));
+}
+
+void http_server_start(struct http_server *server, enum http_where where, void (*serve)(void *arg, int fd), void *arg)
+{
+    *server = (struct http_server){ .stop_fd = eventfd(0, EFD_CLOEXEC), .serve = serve, .arg = arg };
+    if (where == HTTP_UNIX)
+        listen_unix(server);
+    else
+        listen_tcp(server);
+    if (listen(server->listen_fd, 64) < 0 || pthread_create(&server->acceptor, NULL, accept_run, server) != 0)
         abort();
 }
 
 void http_server_stop(struct http_server *server)
 {
-    (void)!write(server->stop_fd, &(unsigned long long){ 1 }, sizeof(unsigned long long));
-}
-
-void http_server_close(struct http_server *server)
-{
     char path[96];
 
-    snprintf(path, sizeof path, "%s/socket", server->dir);
-    unlink(path);
-    rmdir(server->dir);
+    (void)!write(server->stop_fd, &(unsigned long long){ 1 }, sizeof(unsigned long long));
+    pthread_join(server->acceptor, NULL);
+    while (server->clients) {
+        struct http_client *client = server->clients;
+
+        server->clients = client->next;
+        pthread_join(client->thread, NULL);
+        free(client);
+    }
+    if (server->dir[0]) {
+        snprintf(path, sizeof path, "%s/socket", server->dir);
+        unlink(path);
+        rmdir(server->dir);
+    }
     close(server->listen_fd);
     close(server->stop_fd);
 }
@@ -49,15 +112,6 @@ bool http_server_readable(const struct http_server *server, int fd)
         if (errno != EINTR)
             return false;
     return !fds[1].revents;
-}
-
-int http_server_accept(const struct http_server *server)
-{
-    int fd = -1;
-
-    while (fd < 0 && http_server_readable(server, server->listen_fd))
-        fd = accept4(server->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-    return fd;
 }
 
 size_t http_request_read(const struct http_server *server, int fd, char *text)
@@ -101,4 +155,12 @@ bool http_send(int fd, const char *data, size_t len)
         len -= (size_t)n;
     }
     return true;
+}
+
+bool http_answer(int fd, const char *status, const char *body)
+{
+    char head[200];
+
+    snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", status, strlen(body));
+    return http_send(fd, head, strlen(head)) && http_send(fd, body, strlen(body));
 }
