@@ -48,6 +48,13 @@ const struct delta_record *delta_note(const struct delta *delta, const char *pat
     return note && note->record.kind != DELTA_FORGOTTEN ? &note->record : NULL;
 }
 
+bool delta_has_deleted(const struct delta *delta, const char *path)
+{
+    const struct delta_record *note = delta_note(delta, path);
+
+    return note && (note->kind != DELTA_COMMITTED || delta_stamp_there(&note->lower));
+}
+
 int delta_note_add(struct delta *delta, const struct delta_record *record)
 {
     int r = delta_log_append(delta->log_fd, record);
@@ -265,10 +272,14 @@ bool delta_is_opaque(int dir_fd)
     return false;
 }
 
-void delta_clear_opaque(int dir_fd)
+int delta_clear_opaque(int dir_fd)
 {
+    int err = 0;
+
     for (size_t i = 0; i < ARRAY_LEN(opaque_names); i++)
-        (void)fremovexattr(dir_fd, opaque_names[i]);
+        if (fremovexattr(dir_fd, opaque_names[i]) < 0 && errno != ENODATA)
+            err = errno; /* also of the one that this user has no say in */
+    return delta_is_opaque(dir_fd) ? -err : 0;
 }
 
 bool delta_xattr_is_data(const char *name)
@@ -278,17 +289,24 @@ bool delta_xattr_is_data(const char *name)
 
 /* ---- paths ---- */
 
+const char *delta_path_trim(const char *path, size_t *ret_len)
+{
+    size_t len;
+
+    while (*path == '/' || (path[0] == '.' && path[1] == '/'))
+        path++;
+    len = strcmp(path, ".") ? strlen(path) : 0;
+    while (len && path[len - 1] == '/')
+        len--;
+    *ret_len = len;
+    return path;
+}
+
 static bool is_at_or_below(const char *top, const char *path)
 {
     size_t len;
 
-    while (*top == '/' || (top[0] == '.' && top[1] == '/'))
-        top++;
-    if (!strcmp(top, "."))
-        return true;
-    len = strlen(top);
-    while (len && top[len - 1] == '/')
-        len--;
+    top = delta_path_trim(top, &len);
     return !len || (strncmp(top, path, len) == 0 && (path[len] == '/' || path[len] == '\0'));
 }
 

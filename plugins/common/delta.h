@@ -33,6 +33,11 @@ void delta_close(struct delta *delta);
 
 /* The latest record of a path, NULL if there is none; valid until the next delta_note_add. */
 const struct delta_record *delta_note(const struct delta *delta, const char *path);
+/*
+ * Of a path in an opaque directory of which the upper layer has nothing: whether the sandbox has deleted what the
+ * codebase has there, and no commit has done the same. What the sandbox never touched came later, and is not deleted.
+ */
+bool delta_has_deleted(const struct delta *delta, const char *path);
 /* Appends to the log and to what is known. Returns 0 or -errno. */
 int delta_note_add(struct delta *delta, const struct delta_record *record);
 /* Calls fn for each path that is known, in no order; fn may add notes. Returns what fn returns once that is not 0. */
@@ -62,13 +67,15 @@ char *delta_join(const char *dir, const char *name);
 /* ---- what the overlay's own marks mean ---- */
 
 bool delta_is_whiteout(const struct stat *st);
-bool delta_is_opaque(int dir_fd); /* nothing of the codebase's directory shows */
-void delta_clear_opaque(int dir_fd);
+bool delta_is_opaque(int dir_fd);           /* nothing of the codebase's directory shows */
+int delta_clear_opaque(int dir_fd);         /* Returns 0, or -errno and it is as it was */
 bool delta_xattr_is_data(const char *name); /* an attribute that is the sandbox's own, and no mark */
 
 /* ---- which paths are meant, and which may be ---- */
 
-/* Whether path is one of paths or below one; NULL: all. Leading "/" and "./" and trailing "/" of those are ignored. */
+/* Skips leading "/" and "./"; *ret_len is the length without trailing "/", 0 for the top. */
+const char *delta_path_trim(const char *path, size_t *ret_len);
+/* Whether path is one of paths or below one, whose ends are ignored as above; NULL: all. */
 bool delta_is_selected(const char *const *paths, const char *path);
 /* The state of an entry, and whether rules hide it (D7). NULL state (no memory) counts as hidden. */
 const struct rule_state *delta_rule(const struct delta *delta, const struct rule_state *dir, const char *name,

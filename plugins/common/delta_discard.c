@@ -23,9 +23,64 @@ struct clearing {
     struct delta *delta;
     const char *const *paths; /* NULL = all */
     remove_fn *may_go;
+    bool keeps_deletions;
 };
 
 static int clear_level(struct clearing *c, const struct level *level);
+
+static int has_deleted(struct delta *delta, const struct level *level);
+
+/* Of an entry of the codebase's directory: whether it, or something in it, would come back. */
+static int is_deleted(struct delta *delta, const struct level *level, const char *name)
+{
+    cleanup_free char *path = delta_join(level->path, name);
+    cleanup_fd int upper = -1, lower = -1;
+    struct stat st;
+    int r = path ? delta_stat(level->upper, name, &st) : -ENOMEM;
+
+    if (r)
+        return r == -ENOENT ? delta_has_deleted(delta, path) : r;
+    if (!S_ISDIR(st.st_mode))
+        return 0;
+    upper = delta_open_at(level->upper, name, DELTA_OPEN_DIR);
+    if (upper < 0)
+        return upper;
+    if (delta_is_opaque(upper))
+        return 0;
+    lower = delta_open_at(level->lower, name, DELTA_OPEN_DIR);
+    if (lower < 0)
+        return lower == -ENOTDIR || lower == -ELOOP || lower == -ENOENT ? 0 : lower;
+    return has_deleted(delta, &(struct level){ .path = path, .upper = upper, .lower = lower });
+}
+
+/* Whether the sandbox has deleted something that only an opaque directory tells of. 1, 0 or -errno. */
+static int has_deleted(struct delta *delta, const struct level *level)
+{
+    struct delta_names names;
+    int r = delta_names_read(level->lower, &names);
+
+    for (size_t i = 0; !r && i < names.n; i++)
+        r = is_deleted(delta, level, names.v[i]);
+    delta_names_free(&names);
+    return r;
+}
+
+/*
+ * Before entries of an opaque directory go, the codebase's has to show through it: what goes first would look deleted,
+ * to the sandbox and, where this is cut short, to the next commit. Returns 1; 0 if they are to stay; -errno.
+ */
+static int reveal(struct clearing *c, const struct level *dir)
+{
+    int r;
+
+    if (dir->lower < 0 || !delta_is_opaque(dir->upper) || !delta_is_selected(c->paths, dir->path))
+        return 1;
+    r = c->keeps_deletions ? has_deleted(c->delta, dir) : 0;
+    if (r)
+        return r < 0 ? r : 0;
+    r = delta_clear_opaque(dir->upper);
+    return r ? r : 1;
+}
 
 static int clear_entry(struct clearing *c, const struct level *level, const char *name)
 {
@@ -48,6 +103,9 @@ static int clear_entry(struct clearing *c, const struct level *level, const char
         if (upper_fd < 0)
             return upper_fd;
         below.lower = lower_fd = S_ISDIR(lower.st_mode) ? delta_open_at(level->lower, name, DELTA_OPEN_DIR) : -1;
+        r = reveal(c, &below);
+        if (r <= 0)
+            return r;
         r = clear_level(c, &below);
     }
     if (r || !delta_is_selected(c->paths, path))
@@ -81,16 +139,6 @@ static int clear_all(struct clearing *c)
 }
 
 /* ---- the log ---- */
-
-/* The kind of what the upper layer has at a path, or 0. */
-static mode_t upper_mode(struct delta *delta, const char *path)
-{
-    const char *name;
-    cleanup_fd int dir = delta_open_parent(delta->upper_fd, path, &name);
-    struct stat st;
-
-    return dir >= 0 && delta_stat(dir, name, &st) == 0 ? st.st_mode : 0;
-}
 
 /*
  * Whether the upper layer has something at or above the path that covers it: its own entry, a deletion, a file in a
@@ -137,21 +185,44 @@ static int any_may_go(struct delta *delta, const struct level *level, const char
     return 1;
 }
 
-/* A path in a directory that was deleted as a whole has nothing of its own in the upper layer. */
-static int32_t check_path(struct delta *delta, const char *path)
+/* Whether the upper layer hides the codebase's directory at a path, whatever it has in its place. */
+static bool hides(struct delta *delta, const char *path)
 {
-    cleanup_free char *copy = strdup(path);
+    const char *name;
+    cleanup_fd int parent = delta_open_parent(delta->upper_fd, path, &name), dir = -1;
+    struct stat st;
 
-    for (char *slash = copy; copy && (slash = strchr(slash, '/')); *slash++ = '/') {
-        mode_t mode;
+    if (parent < 0 || delta_stat(parent, name, &st))
+        return false;
+    if (!S_ISDIR(st.st_mode))
+        return true;
+    dir = delta_open_at(parent, name, DELTA_OPEN_DIR);
+    return dir >= 0 && delta_is_opaque(dir);
+}
 
+static bool is_in_codebase(struct delta *delta, const char *path)
+{
+    const char *name;
+    cleanup_fd int parent = delta_open_parent(delta->lower_fd, path, &name);
+    struct stat st;
+
+    return parent >= 0 && delta_stat(parent, name, &st) == 0;
+}
+
+/* What the codebase has at a path does not show as long as a directory above that was deleted, or made anew. */
+static int32_t check_path(struct delta *delta, const char *given)
+{
+    size_t len;
+    const char *path = delta_path_trim(given, &len);
+    cleanup_free char *whole = strndup(path, len), *dir = strndup(path, len);
+
+    for (char *slash = dir; whole && dir && (slash = strchr(slash, '/')); *slash++ = '/') {
         *slash = '\0';
-        mode = upper_mode(delta, copy);
-        if (mode && !S_ISDIR(mode))
+        if (hides(delta, dir) && is_in_codebase(delta, whole))
             return op_fail(delta->op, RT_E_INVAL, 0,
-                           "'%.200s': the sandbox has no directory '%.200s' any more: discard that", path, copy);
+                           "'%.200s': the sandbox has removed the directory '%.200s': discard that", whole, dir);
     }
-    return copy ? RT_OK : op_fail(delta->op, RT_E_NOMEM, 0, "discard");
+    return whole && dir ? RT_OK : op_fail(delta->op, RT_E_NOMEM, 0, "discard");
 }
 
 int32_t delta_discard(struct delta *delta, const char *const *paths)
@@ -163,7 +234,7 @@ int32_t delta_discard(struct delta *delta, const char *const *paths)
     if (delta->upper_fd < 0)
         return RT_OK;
     for (size_t i = 0; !status && paths && paths[i]; i++)
-        status = check_path(delta, paths[i] + strspn(paths[i], "/"));
+        status = check_path(delta, paths[i]);
     if (status)
         return status;
     r = clear_all(&c);
@@ -238,7 +309,7 @@ static int log_shorten(struct delta *delta)
 
 int delta_prune(struct delta *delta)
 {
-    struct clearing c = { .delta = delta, .may_go = committed_may_go };
+    struct clearing c = { .delta = delta, .may_go = committed_may_go, .keeps_deletions = true };
     int r = delta->upper_fd < 0 ? 0 : clear_all(&c);
 
     return r || delta->upper_fd < 0 ? r : log_shorten(delta);

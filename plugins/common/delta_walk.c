@@ -10,7 +10,7 @@
 struct level {
     const char *path; /* "" for the top */
     int upper, lower;
-    bool is_opaque;
+    bool is_opaque; /* by its own mark, or because it lies in one that is */
     const struct rule_state *rules;
 };
 
@@ -141,7 +141,7 @@ static int opaque_rest(struct walk *w, const struct level *level)
 
         if (!path)
             r = -ENOMEM;
-        else if (delta_stat(level->upper, names.v[i], &st) == -ENOENT && delta_note(w->delta, path))
+        else if (delta_stat(level->upper, names.v[i], &st) == -ENOENT && delta_has_deleted(w->delta, path))
             r = deleted_entry(w, level, names.v[i], &none, &is_blocked);
     }
     delta_names_free(&names);
@@ -198,7 +198,7 @@ static int written_entry(struct walk *w, const struct level *level, const char *
     if (S_ISDIR(upper->st_mode)) {
         below.upper = dir_open(level->upper, name, upper);
         r = below.upper < 0 ? below.upper : written_self(w, path, &a, &b, false);
-        below.is_opaque = !r && delta_is_opaque(below.upper);
+        below.is_opaque = level->is_opaque || (!r && delta_is_opaque(below.upper));
         if (!r)
             r = walk_level(w, &below);
     } else {

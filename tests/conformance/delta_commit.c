@@ -1,68 +1,9 @@
 /* The changes of a copy-on-write workspace: listed (D2), committed (D3, D5, D7), discarded (D4). */
+#include "delta_ops.h"
 #include "fixture.h"
 
 #include <stdio.h>
 #include <sys/stat.h>
-
-static const rt_rule rules[] = { WRITE_ALL,
-                                 { .size = sizeof(rt_rule),
-                                   .pattern = "**/secret",
-                                   .type = RT_RULE_GLOB,
-                                   .permission = RT_PERM_NONE,
-                                   .priority = 10 } };
-
-static void delta_up_policy(const char *id, int32_t policy)
-{
-    rt_sandbox_spec spec = box_spec(id);
-
-    NEED(RT_CAP_DELTA);
-    spec.rules = rules;
-    spec.n_rules = 2;
-    spec.workspace_mode = RT_WORKSPACE_DELTA;
-    spec.commit_policy = policy;
-    box_up_spec(&spec);
-}
-
-static void delta_up(const char *id)
-{
-    delta_up_policy(id, RT_COMMIT_MANUAL);
-}
-
-/* "kind path[!]" of each change, a line each, with ! for a conflict; NULL is "nothing". Static storage. */
-static const char *changes_text(const rt_changes *changes)
-{
-    static const char kinds[] = "AMDTm"; /* by enum rt_change_kind */
-    static char text[4096];
-    size_t len = 0;
-
-    text[0] = '\0';
-    for (size_t i = 0; changes && i < changes->n && len < sizeof text - 300; i++)
-        len += (size_t)snprintf(text + len, sizeof text - len, "%c %s%s\n", kinds[changes->items[i]->kind],
-                                changes->items[i]->path, changes->items[i]->conflict ? "!" : "");
-    return text;
-}
-
-static void expect_changes(const char *id, const char *want)
-{
-    rt_changes *changes = NULL;
-
-    ASSERT_STATUS(RT_OK, fx.ops->changes_list(fx.rt, id, CALL, &changes));
-    cr_expect(strcmp(changes_text(changes), want) == 0, "changes of %s:\n%swanted:\n%s", id, changes_text(changes),
-              want);
-    fx.ops->changes_free(changes);
-}
-
-static void expect_commit(int32_t status, const char *id, int32_t conflicts, const char *const *paths, const char *want)
-{
-    const rt_commit_spec spec = { .size = sizeof spec, .paths = paths, .conflicts = conflicts };
-    rt_changes *changes = NULL;
-
-    EXPECT_STATUS(status, fx.ops->changes_commit(fx.rt, id, &spec, CALL, &changes));
-    cr_expect(strcmp(changes_text(changes), want) == 0, "committed:\n%swanted:\n%s", changes_text(changes), want);
-    fx.ops->changes_free(changes);
-}
-
-#define COMMIT(want) expect_commit(RT_OK, "box", RT_CONFLICT_FAIL, NULL, want)
 
 CONFORMANCE_TEST(delta_commit, D2_every_kind_of_change_is_listed)
 {
@@ -260,7 +201,7 @@ CONFORMANCE_TEST(delta_commit, D6_no_name_of_the_sandboxs_deletes)
 CONFORMANCE_TEST(delta_commit, D7_hidden_files_are_never_touched)
 {
     const rt_rule hiding[] = { WRITE_ALL,
-                               rules[1],
+                               delta_rules[1],
                                { .size = sizeof(rt_rule),
                                  .pattern = "later",
                                  .type = RT_RULE_FILE,
@@ -272,7 +213,7 @@ CONFORMANCE_TEST(delta_commit, D7_hidden_files_are_never_touched)
     EXPECT_RUN(sh("box", "rm -r d; echo box >later; echo v >visible"), 0, "");
     cr_assert(tree_put(fx.codebase, "d/secret", "host's"));
     ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", hiding, 3, CALL));
-    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", rules, 2, CALL));
+    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", delta_rules, 2, CALL));
     expect_commit(RT_OK, "box", RT_CONFLICT_OURS, NULL, "D d/f\nM later\nA visible\n");
     cr_expect(tree_is(fx.codebase, "d/secret", "host's") && !tree_exists(fx.codebase, "d/f"));
     EXPECT_RUN(sh("box", "echo hidden >later"), 0, "");
@@ -280,7 +221,7 @@ CONFORMANCE_TEST(delta_commit, D7_hidden_files_are_never_touched)
     expect_commit(RT_E_CONFLICT, "box", RT_CONFLICT_FAIL, NULL, "D d!\n"); /* it cannot go with what is in it */
     ASSERT_STATUS(RT_OK, fx.ops->changes_discard(fx.rt, "box", NULL, CALL));
     cr_expect(tree_is(fx.codebase, "later", "box\n"));
-    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", rules, 2, CALL));
+    ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", delta_rules, 2, CALL));
     EXPECT_RUN(sh("box", "cat later"), 0, "hidden\n");
 }
 

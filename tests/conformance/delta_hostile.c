@@ -1,4 +1,5 @@
 /* Copy-on-write while the host and the sandbox work against it, and on other filesystems than the usual one. */
+#include "delta_ops.h"
 #include "fixture.h"
 
 #include <fcntl.h>
@@ -7,22 +8,6 @@
 #include <stdio.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-
-static void delta_up(const char *id)
-{
-    const rt_rule rules[] = { WRITE_ALL,
-                              { .size = sizeof(rt_rule),
-                                .pattern = "**/secret",
-                                .type = RT_RULE_GLOB,
-                                .permission = RT_PERM_NONE,
-                                .priority = 10 } };
-    rt_sandbox_spec spec = box_spec(id);
-
-    spec.rules = rules;
-    spec.n_rules = 2;
-    spec.workspace_mode = RT_WORKSPACE_DELTA;
-    box_up_spec(&spec);
-}
 
 /* dir/name; static storage, of the last two calls. */
 static const char *path_of(const char *dir, const char *name)
