@@ -35,7 +35,7 @@ static int fail(char why[WHY_MAX], int err, const char *what)
         hint = " (the state directory and the codebase must not lie within each other)";
     else if (err == EINVAL)
         hint = " (the state directory must be on a filesystem that can be an overlay's upper layer, such as ext4, xfs, "
-               "btrfs or tmpfs, and the codebase not on two overlays already)";
+               "btrfs or tmpfs, and the codebase neither on two overlays already nor in a workspace with passthrough)";
     else if (err == ENODEV || err == EPERM)
         hint = " (copy-on-write takes the kernel's overlayfs, and without root also user namespaces)";
     snprintf(why, WHY_MAX, "copy-on-write: %s: %s%s", what, strerror(err), hint);

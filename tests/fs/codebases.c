@@ -1,6 +1,7 @@
 /*
- * What the codebase may lie on: tmpfs, ext4, overlayfs, another FUSE filesystem, a bind mount. On each the rules hold,
- * a file is what it is, and what the host changes is seen within the cache time (contract W10, W12).
+ * What the codebase may lie on: tmpfs, ext4, overlayfs, another FUSE filesystem, a bind mount; and the delta of a
+ * copy-on-write workspace. On each the rules hold, a file is what it is, what the host changes is seen within the cache
+ * time (contract W10, W12), and with a delta nothing reaches the codebase (D1).
  */
 #include "permfs_harness.h"
 
@@ -20,37 +21,56 @@
 
 static struct harness h, below; /* below: the workspace that is a codebase itself */
 static int at = -1;
+static enum { DIRECT, DELTA, DELTA_TMPFS, DELTA_EXT4 } mode;
 
 static void setup(void)
 {
     harness_init(&h);
+    if (mode > DELTA)
+        harness_mounts(&h);
 }
 
 static void teardown(void)
 {
     close(at);
-    if (!below.dir[0])
-        (void)umount2(h.base, MNT_DETACH); /* what a test has mounted; the harness counts every mount as left behind */
     harness_release(&h);
     if (below.dir[0])
         harness_release(&below);
 }
 
-TestSuite(codebases, .init = setup, .fini = teardown, .timeout = 120);
+/* Each test is one for each mode. */
+#define MODE(suite, which)                                                                                             \
+    static void suite##_setup(void)                                                                                    \
+    {                                                                                                                  \
+        mode = which;                                                                                                  \
+        setup();                                                                                                       \
+    }                                                                                                                  \
+    TestSuite(suite, .init = suite##_setup, .fini = teardown, .timeout = 120)
 
-static void run_or_skip(const char *cmd)
-{
-    if (system(cmd) != 0) {
-        cr_log_info("%s", cmd);
-        harness_skip(&h, "such a filesystem cannot be had here");
-    }
-}
+MODE(codebases, DIRECT);
+MODE(codebases_delta, DELTA);
+MODE(codebases_delta_tmpfs_full, DELTA_TMPFS);
+MODE(codebases_delta_ext4_full, DELTA_EXT4);
 
-static void only_root(void)
-{
-    if (geteuid() != 0)
-        harness_skip(&h, "only root can mount this");
-}
+#define CODEBASE_TEST(name)                                                                                            \
+    static void name(void);                                                                                            \
+    Test(codebases, name)                                                                                              \
+    {                                                                                                                  \
+        name();                                                                                                        \
+    }                                                                                                                  \
+    Test(codebases_delta, name)                                                                                        \
+    {                                                                                                                  \
+        name();                                                                                                        \
+    }                                                                                                                  \
+    Test(codebases_delta_tmpfs_full, name)                                                                             \
+    {                                                                                                                  \
+        name();                                                                                                        \
+    }                                                                                                                  \
+    Test(codebases_delta_ext4_full, name)                                                                              \
+    {                                                                                                                  \
+        name();                                                                                                        \
+    }                                                                                                                  \
+    static void name(void)
 
 static void files(void)
 {
@@ -77,7 +97,7 @@ static void files(void)
     cr_expect(pread(fd, buf, 6, 0) == 6, "a file without that name is not read any more");
     close(fd);
     WORKS(symlinkat("linked", at, "sym"));
-    cr_expect(tree_is(h.mnt, "sym", "mapped") && tree_is(h.base, "linked", "mapped"));
+    cr_expect(tree_is(h.mnt, "sym", "mapped") && tree_is(mode ? h.mnt : h.base, "linked", "mapped"));
     WORKS(mkdirat(at, "made", 0755));
     WORKS(renameat(at, "made", at, "d/made"));
     WORKS(unlinkat(at, "d/made", AT_REMOVEDIR));
@@ -121,50 +141,130 @@ static void hosts_changes(void)
     cr_expect(tree_is(h.mnt, "d/in", "longer"));
 }
 
-/* With the codebase mounted at h.base. */
-static void use(void)
+static void start(void)
 {
     static const struct rule rules[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
                                          { "**/secret*", RT_RULE_GLOB, RT_PERM_NONE, 1 },
                                          { "e/kept", RT_RULE_FILE, RT_PERM_READ, 1 } };
-    const struct harness_options options = harness_options();
+    struct harness_options options = harness_options();
 
-    cr_assert(tree_put(h.base, "d/in", "in d") && tree_put(h.base, "d/secret", "S3CRET"));
-    cr_assert(tree_put(h.base, "e/kept", "kept"));
+    if (mode)
+        options.flags |= PERMFS_DELTA;
     cr_assert(harness_start(&h, rules, N(rules), &options), "%s", h.why);
     at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+static void delta_mount(void)
+{
+    if (mode <= DELTA)
+        return;
+    cr_assert(tree_mkdir(harness_delta(&h), "."));
+    if (mode == DELTA_TMPFS)
+        harness_mount_tmpfs(harness_delta(&h), "size=16m,mode=700");
+    else
+        harness_mount_image(&h, harness_delta(&h), "ext4", 16);
+}
+
+/* What is there already is copied when it is changed. */
+static void changes(void)
+{
+    struct stat st, was;
+    int fd = openat(at, "e/big", O_RDWR);
+    char buf[6] = "";
+
+    cr_assert(fd >= 0 && fstat(fd, &was) == 0, "%s", strerror(errno));
+    cr_expect(pwrite(fd, "middle", 6, 50000) == 6 && pread(fd, buf, 6, 99994) == 6 && memcmp(buf, "xxxxxx", 6) == 0);
+    cr_expect(fstat(fd, &st) == 0 && st.st_size == 100000 && st.st_ino == was.st_ino);
+    close(fd);
+    WORKS(fchmodat(at, "e/mode", 0600, 0));
+    WORKS(renameat(at, "e/name", at, "d/renamed"));
+    WORKS(unlinkat(at, "e/gone", 0));
+    FAILS(EACCES, unlinkat(at, "e/kept", 0));
+    FAILS(EXDEV, renameat(at, "e", at, "f"));
+}
+
+static void expect_changed(void)
+{
+    struct stat st;
+    char buf[7] = "";
+    int fd = openat(at, "e/big", O_RDONLY);
+
+    cr_expect(pread(fd, buf, 7, 49999) == 7 && memcmp(buf, "xmiddle", 7) == 0, "e/big: %s", strerror(errno));
+    close(fd);
+    cr_expect(fstatat(at, "e/mode", &st, 0) == 0 && (st.st_mode & 0777) == 0600);
+    cr_expect(tree_is(h.mnt, "d/renamed", "name") && size_of("e/name") == -ENOENT && size_of("e/gone") == -ENOENT);
+    cr_expect(tree_is(h.mnt, "linked", "mapped") && tree_is(h.mnt, "many/299", "many/299"));
+    cr_expect(size_of("d/secret") == -ENOENT && tree_is(h.mnt, "e/kept", "kept"));
+}
+
+/* The codebase is as the host made it, and as it changed it. */
+static void expect_codebase(void)
+{
+    char *list = tree_list(h.base, true), *big = tree_read(h.base, "e/big", NULL);
+
+    cr_expect_str_eq(list, "d\nd/in\nd/later\nd/secret\ne\ne/big\ne/gone\ne/kept\ne/mode\ne/name\n", "%s", list);
+    cr_expect(big && strspn(big, "x") == 100000, "e/big");
+    cr_expect(tree_is(h.base, "d/in", "longer") && tree_is(h.base, "d/secret", "S3CRET"));
+    free(list);
+    free(big);
+}
+
+static void delta(void)
+{
+    changes();
+    expect_changed();
+    expect_codebase();
+    close(at);
+    harness_stop(&h);
+    start();
+    expect_changed();
+    expect_codebase();
+}
+
+/* With the codebase mounted at h.base. */
+static void use(void)
+{
+    char big[100001] = "";
+
+    memset(big, 'x', sizeof big - 1);
+    cr_assert(tree_put(h.base, "d/in", "in d") && tree_put(h.base, "d/secret", "S3CRET"));
+    cr_assert(tree_put(h.base, "e/kept", "kept") && tree_put(h.base, "e/big", big) && tree_put(h.base, "e/mode", "m"));
+    cr_assert(tree_put(h.base, "e/name", "name") && tree_put(h.base, "e/gone", "gone"));
+    delta_mount();
+    start();
     FAILS(ENOENT, openat(at, "d/secret", O_RDONLY));
     FAILS(EACCES, openat(at, "e/kept", O_WRONLY));
     files();
     many_files();
     hosts_changes();
+    if (mode)
+        delta();
 }
 
-Test(codebases, a_tmpfs)
+CODEBASE_TEST(a_directory)
 {
-    only_root();
-    cr_assert(mount("codebase", h.base, "tmpfs", 0, "size=16m,mode=755") == 0, "%s", strerror(errno));
     use();
 }
 
-Test(codebases, an_ext4_of_its_own)
+CODEBASE_TEST(a_tmpfs)
 {
-    char cmd[512];
-
-    only_root();
-    snprintf(
-        cmd, sizeof cmd,
-        "truncate -s 16M %s/image && PATH=$PATH:/sbin:/usr/sbin mkfs.ext4 -q %s/image && mount -o loop %s/image %s",
-        h.dir, h.dir, h.dir, h.base);
-    run_or_skip(cmd);
+    harness_mounts(&h);
+    harness_mount_tmpfs(h.base, "size=16m,mode=755");
     use();
 }
 
-Test(codebases, an_overlay)
+CODEBASE_TEST(an_ext4_of_its_own)
+{
+    harness_mounts(&h);
+    harness_mount_image(&h, h.base, "ext4", 16);
+    use();
+}
+
+CODEBASE_TEST(an_overlay)
 {
     char options[512];
 
-    only_root();
+    harness_mounts(&h);
     cr_assert(tree_put(h.dir, "lower/d/in", "in d") && tree_put(h.dir, "lower/e/kept", "kept"));
     cr_assert(tree_mkdir(h.dir, "upper") && tree_mkdir(h.dir, "work"));
     snprintf(options, sizeof options, "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", h.dir, h.dir, h.dir);
@@ -172,37 +272,56 @@ Test(codebases, an_overlay)
     use();
 }
 
-Test(codebases, a_bind_mount)
+CODEBASE_TEST(a_bind_mount)
 {
     char other[64];
 
-    only_root();
+    harness_mounts(&h);
     cr_assert(tree_mkdir(h.dir, "other"));
     snprintf(other, sizeof other, "%s/other", h.dir);
     cr_assert(mount(other, h.base, NULL, MS_BIND, NULL) == 0, "%s", strerror(errno));
     use();
 }
 
-/* A workspace on a workspace; without root too. */
-Test(codebases, a_workspace)
+static void below_start(uint32_t flags)
 {
     harness_init(&below);
+    harness_flags |= flags;
     cr_assert(harness_start_open(&below), "%s", below.why);
+    harness_flags &= ~flags;
     snprintf(h.base, sizeof h.base, "%.40s", below.mnt);
-    use();
-    harness_stop(&h);
-    cr_expect(tree_is(below.base, "linked", "mapped") && tree_is(below.base, "d/secret", "S3CRET"));
 }
 
-Test(codebases, a_bindfs)
+/* A workspace on a workspace; without root too. */
+CODEBASE_TEST(a_workspace)
 {
-    char cmd[256];
+    below_start(mode ? PERMFS_NO_PASSTHROUGH : 0);
+    use();
+    harness_stop(&h);
+    cr_expect(tree_is(below.base, "d/secret", "S3CRET"));
+    cr_expect(mode ? !tree_exists(below.base, "linked") : tree_is(below.base, "linked", "mapped"));
+}
 
-    only_root();
+/* With what passes data through the kernel has its two levels, and an overlay is one more. */
+Test(codebases_delta, a_workspace_with_passthrough_is_refused_with_the_reason)
+{
+    struct harness_options options = harness_options();
+
+    if (geteuid() != 0)
+        harness_skip(&h, "passthrough takes root");
+    below_start(0);
+    options.flags |= PERMFS_DELTA;
+    if (harness_start(&h, NULL, 0, &options))
+        harness_skip(&h, "this kernel has no passthrough");
+    cr_expect(strstr(h.why, "workspace with passthrough"), "%s", h.why);
+}
+
+CODEBASE_TEST(a_bindfs)
+{
+    harness_mounts(&h);
     cr_assert(tree_mkdir(h.dir, "other"));
     if (access("/usr/bin/bindfs", X_OK) < 0)
         harness_skip(&h, "bindfs is not installed");
-    snprintf(cmd, sizeof cmd, "bindfs -o attr_timeout=0 -o entry_timeout=0 %s/other %s", h.dir, h.base);
-    run_or_skip(cmd);
+    harness_run(&h, "bindfs -o attr_timeout=0 -o entry_timeout=0 %s/other %s", h.dir, h.base);
     use();
 }

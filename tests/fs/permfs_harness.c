@@ -8,8 +8,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +64,44 @@ void harness_init(struct harness *h)
     snprintf(h->base, sizeof h->base, "%s/base", h->dir);
     snprintf(h->mnt, sizeof h->mnt, "%s/mnt", h->dir);
     cr_assert(mkdir(h->base, 0755) == 0 && mkdir(h->mnt, 0755) == 0);
+}
+
+void harness_mounts(struct harness *h)
+{
+    if (geteuid() != 0)
+        harness_skip(h, "mounting takes root");
+    cr_assert(unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0, "%s",
+              strerror(errno));
+}
+
+void harness_mount_tmpfs(const char *place, const char *options)
+{
+    cr_assert(mount("test", place, "tmpfs", 0, options) == 0, "%s", strerror(errno));
+}
+
+void harness_run(struct harness *h, const char *format, ...)
+{
+    char cmd[1024];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(cmd, sizeof cmd, format, args);
+    va_end(args);
+    if (system(cmd) != 0) {
+        cr_log_info("%s", cmd);
+        harness_skip(h, "such a filesystem cannot be had here");
+    }
+}
+
+void harness_mount_image(struct harness *h, const char *place, const char *type, int mib)
+{
+    static int n;
+
+    n++;
+    harness_run(h,
+                "truncate -s %dM %s/image%d && PATH=$PATH:/sbin:/usr/sbin mkfs.%s -q %s/image%d && "
+                "mount -o loop %s/image%d %s && rm -rf %s/lost+found",
+                mib, h->dir, n, type, h->dir, n, h->dir, n, place, place);
 }
 
 static int listen_start(const struct harness *h)
@@ -242,7 +282,7 @@ int harness_connect(const struct harness *h)
 
 static bool is_mounted(const struct harness *h)
 {
-    char *below = proc_mount_below(h->dir);
+    char *below = proc_mount_below(h->mnt);
     bool mounted = below != NULL;
 
     free(below);
@@ -287,9 +327,11 @@ void harness_stop(struct harness *h)
 
 void harness_release(struct harness *h)
 {
-    char work[96];
+    char work[96], *below;
 
     harness_stop(h);
+    for (; (below = proc_mount_below(h->dir)); free(below)) /* what a test has mounted */
+        cr_assert(umount2(below, MNT_DETACH) == 0, "%s: %s", below, strerror(errno));
     snprintf(work, sizeof work, "%s/work/work", harness_delta(h)); /* the overlay closes it to everybody */
     (void)chmod(work, 0700);
     cr_expect(tree_remove(h->dir));

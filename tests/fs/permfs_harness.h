@@ -81,6 +81,16 @@ extern uint32_t harness_flags; /* PERMFS_* that harness_options adds */
 struct harness_options harness_options(void);          /* one second, a lease, owned by and shown as this user */
 void harness_skip(struct harness *h, const char *why); /* ends the test; its teardown would not run */
 void harness_init(struct harness *h);                  /* makes the directories */
+/*
+ * For tests that mount: skips them unless they are root's. What is mounted from here on is seen by the test and its
+ * daemons alone, and goes with them, however they end; so do the loop devices below it.
+ */
+void harness_mounts(struct harness *h);
+void harness_mount_tmpfs(const char *place, const char *options);
+/* An image of its own, in h->dir, of this many MiB. The test is skipped where mkfs.TYPE is missing. */
+void harness_mount_image(struct harness *h, const char *place, const char *type, int mib);
+/* Runs a shell command, and skips the test, telling what it is, where that fails. */
+void harness_run(struct harness *h, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Starts with n rules. Returns whether the daemon said that it is ready; else error and why say why not. */
 bool harness_start(struct harness *h, const struct rule *rules, size_t n, const struct harness_options *options);
 /* Where the writes go with PERMFS_DELTA: static storage. The codebase below is as it is otherwise. */
