@@ -2,6 +2,7 @@
 #include "bwrap.h"
 
 #include "box_cgroup.h"
+#include "cgroup.h"
 #include "child.h"
 #include "error.h"
 #include "json.h"
@@ -204,8 +205,9 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
                                 .env = env,
                                 .fds = launch->fds,
                                 .n_fds = launch->n_fds,
-                                .cgroups = boot->cgroup_procs_fds,
-                                .n_cgroups = boot->n_cgroups,
+                                .cgroups = boot->cgroup_tasks_fds,
+                                .n_cgroups = boot->n_cgroup_tasks,
+                                .cgroup = boot->cgroup_init_fd,
                                 .prepare = launch_prepare,
                                 .arg = launch };
     int32_t status;
@@ -223,6 +225,7 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
     for (size_t i = 0; i < BWRAP_FD_COUNT; i++)
         fd_closep(&launch->fds[i]); /* our copies of the pipes' ends would hide their end */
     boot->output_fd = take_fd(&launch->output_fd);
+    cgroup_moves_prepare(boot->cgroup_init_fd, pid);
     status = info_read(op, launch->info_fd, &boot->init_pid);
     if (status) {
         /*

@@ -42,8 +42,9 @@ struct boot {
     const char *workspace_source; /* permfs's mount on the host */
     const char *agent;            /* the agent's file on the host */
     const char *boot_dir;         /* the boot socket's directory on the host */
-    const int *cgroup_procs_fds;  /* what is started must enter these cgroups first */
-    size_t n_cgroups;
+    int cgroup_init_fd;           /* the cgroup that what is started begins in, see cgroup_made; -1 = none */
+    const int *cgroup_tasks_fds;  /* and those that it must enter first */
+    size_t n_cgroup_tasks;
     uint32_t controllers; /* that these have, as cgroup_tree.h counts: the limits that they keep */
 
     pid_t init_pid;    /* out: the agent, as the host counts it */

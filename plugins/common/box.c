@@ -176,8 +176,9 @@ static int32_t step_boot(struct op *op, struct rise *rise)
     rise->boot.workspace_source = rise->paths.mnt;
     rise->boot.agent = rise->paths.agent;
     rise->boot.boot_dir = rise->paths.boot;
-    rise->boot.cgroup_procs_fds = rise->cgroups.procs_fds;
-    rise->boot.n_cgroups = rise->cgroups.n_procs;
+    rise->boot.cgroup_init_fd = rise->cgroups.init_fd;
+    rise->boot.cgroup_tasks_fds = rise->cgroups.tasks_fds;
+    rise->boot.n_cgroup_tasks = rise->cgroups.n_tasks;
     rise->boot.controllers = rise->cgroups.controllers;
     status = op->rt->backend->boot(op, &rise->boot);
     if (status)
@@ -313,6 +314,7 @@ int32_t box_up(struct op *op, struct locked *locked)
     struct rise rise = { .locked = locked,
                          .permfs = { .fd = -1 },
                          .boot = { .lease_fd = -1, .output_fd = -1 },
+                         .cgroups = CGROUP_MADE_INIT,
                          .boot_dir_fd = -1,
                          .boot_fd = -1,
                          .listen_fd = -1,

@@ -141,17 +141,20 @@ static bool path_make(const char *base, const char *box_path, char *ret, size_t 
     return len > 0 && (size_t)len < size;
 }
 
-/* To be entered through this fd. Not counted in if it cannot be opened. */
-static bool entrance_add(struct cgroup_made *made, const char *path, const char *name)
+/*
+ * To be entered through this fd. Not counted in if it cannot be opened. By "tasks", a thread that moves itself needs to
+ * wait for nobody (9a3284fad42f in Linux); by "cgroup.procs" it waits for a grace period of RCU.
+ */
+static bool tasks_add(struct cgroup_made *made, const char *path)
 {
-    char file[sizeof made->path + 32];
+    char file[CGROUP_PATH_MAX * 2 + 8];
     int fd;
 
-    snprintf(file, sizeof file, "%s/%s", path, name);
+    snprintf(file, sizeof file, "%s/tasks", path);
     fd = open(file, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
-    made->procs_fds[made->n_procs++] = fd;
+    made->tasks_fds[made->n_tasks++] = fd;
     return true;
 }
 
@@ -165,15 +168,16 @@ static int32_t limits_write(struct op *op, const char *path, bool is_v1, uint32_
 }
 
 /* Its own in v2, and init/ in it for what boots the sandbox: commands' cgroups lie beside that. */
-static bool v2_make(const char *path)
+static bool v2_make(struct cgroup_made *made)
 {
-    char file[CGROUP_PATH_MAX * 2 + 32];
+    char init[sizeof made->path + 8];
 
-    snprintf(file, sizeof file, "%s/init", path);
-    if (mkdir(file, 0755) < 0 && errno != EEXIST)
+    snprintf(init, sizeof init, "%s/init", made->path);
+    if (mkdir(init, 0755) < 0 && errno != EEXIST)
         return false;
-    snprintf(file, sizeof file, "%s/init/cgroup.kill", path);
-    return access(file, W_OK) == 0;
+    made->init_fd = open(init, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return made->init_fd >= 0 && faccessat(made->init_fd, "cgroup.kill", W_OK, 0) == 0 &&
+           faccessat(made->init_fd, "cgroup.procs", W_OK, 0) == 0;
 }
 
 /* Passes the controllers on from the base to the sandbox's cgroup, and says which of them came there. */
@@ -202,7 +206,8 @@ static int32_t make_v2(struct op *op, const struct cgroup_tree *tree, const char
         made->path[0] = '\0';
         return RT_OK;
     }
-    if (!v2_make(made->path) || !entrance_add(made, made->path, "init/cgroup.procs")) {
+    if (!v2_make(made)) {
+        fd_closep(&made->init_fd);
         cgroup_remove(made->path);
         made->path[0] = '\0';
         return RT_OK;
@@ -219,7 +224,7 @@ static int32_t make_v1(struct op *op, const struct cgroup_v1 *v1, const char *bo
 
     if (!path_make(v1->mount, box_path, path, sizeof path) || !make_two(path))
         return RT_OK;
-    if (!entrance_add(made, path, "cgroup.procs")) {
+    if (!tasks_add(made, path)) {
         cgroup_remove(path);
         return RT_OK;
     }
@@ -241,9 +246,18 @@ int32_t cgroup_make(struct op *op, const char *box_path, const rt_limits *limits
 
 void cgroup_made_release(struct cgroup_made *made)
 {
-    for (size_t i = 0; i < made->n_procs; i++)
-        fd_closep(&made->procs_fds[i]);
-    made->n_procs = 0;
+    fd_closep(&made->init_fd);
+    for (size_t i = 0; i < made->n_tasks; i++)
+        fd_closep(&made->tasks_fds[i]);
+    made->n_tasks = 0;
+}
+
+void cgroup_moves_prepare(int init_fd, pid_t pid)
+{
+    cleanup_fd int fd = init_fd < 0 ? -1 : openat(init_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+    if (fd >= 0)
+        (void)!dprintf(fd, "%d", (int)pid);
 }
 
 int cgroup_destroy(const char *box_path, const char *path)

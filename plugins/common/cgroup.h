@@ -12,27 +12,39 @@
 #include "op.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
-#define CGROUP_ENTER_MAX (CGROUP_V1_MAX + 1)
 /* What a backend keeps outside of the sandbox and in its cgroups: on top of the limit of pids. */
 #define CGROUP_OUTSIDE_PIDS 1
 
 struct cgroup_made {
-    char path[512];                  /* in v2, absolute; "" = none */
-    uint32_t controllers;            /* that the sandbox's cgroups have, of either version */
-    int procs_fds[CGROUP_ENTER_MAX]; /* what boots it writes "0" to each */
-    size_t n_procs;
+    char path[512];               /* in v2, absolute; "" = none */
+    uint32_t controllers;         /* that the sandbox's cgroups have, of either version */
+    int init_fd;                  /* in v2, the directory of the one that what boots it is born in; -1 = none */
+    int tasks_fds[CGROUP_V1_MAX]; /* of v1's: what boots it writes "0" to each */
+    size_t n_tasks;
 };
+#define CGROUP_MADE_INIT                                                                                               \
+    {                                                                                                                  \
+        .init_fd = -1                                                                                                  \
+    }
 
 /*
  * Makes the cgroups of a sandbox, named after its directory, as far as that can be done here, and writes its limits
  * into them. In v2 only where processes can be moved by what is inside (Linux 5.16).
  * limits   what of them is not kept by a cgroup, controllers tell: cgroup_limits_need()
- * ret      zeroed by the caller, who releases it also after a failure, and then calls cgroup_destroy()
+ * ret      CGROUP_MADE_INIT by the caller, who releases it also after a failure, and then calls cgroup_destroy()
  * Returns RT_OK also if there is nothing to be had; else why a limit could not be written.
  */
 int32_t cgroup_make(struct op *op, const char *box_path, const rt_limits *limits, struct cgroup_made *ret);
 void cgroup_made_release(struct cgroup_made *made);
+
+/*
+ * To be called while there is something else to wait for. Linux moves the first process in a while only after a grace
+ * period of RCU, 5 to 20 ms; the sandbox's first command is such a one, as what boots it is born in its cgroup.
+ * init_fd  as made above; -1 is a no-op      pid  a process in it
+ */
+void cgroup_moves_prepare(int init_fd, pid_t pid);
 
 /* Kills all that is in them (v1: waits for it to end), and removes them with all below. path: v2's, "" = as it would be
  * named. 0, or -errno if it could not be looked for: then it may be there still. */

@@ -1,5 +1,6 @@
 #include "child.h"
 
+#include "clone_into.h"
 #include "util.h"
 
 #include <fcntl.h>
@@ -17,6 +18,7 @@
 struct start {
     const struct child_spec *spec;
     int null_fd;
+    bool is_outside;  /* of the cgroup of version 2 that it shall be in */
     volatile int err; /* written by the child, which shares our memory until it execs */
 };
 
@@ -53,18 +55,31 @@ CHILD_CODE static void child_signals(void)
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+CHILD_CODE static int child_cgroups(const struct child_spec *spec, bool is_outside)
+{
+    if (is_outside) {
+        int fd = openat(spec->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+
+        if (fd < 0 || write(fd, "0", 1) != 1)
+            return errno;
+        close(fd);
+    }
+    for (size_t i = 0; i < spec->n_cgroups; i++)
+        if (write(spec->cgroups[i], "0", 1) != 1)
+            return errno;
+    return 0;
+}
+
 CHILD_CODE static int child_main(void *arg)
 {
     struct start *start = arg;
     const struct child_spec *spec = start->spec;
-    int exec_fd = spec->exec_fd, err = 0;
+    int exec_fd = spec->exec_fd, err;
 
     child_signals();
     (void)setsid();
     (void)umask(022); /* the child's own: it shares no filesystem attributes with the host */
-    for (size_t i = 0; !err && i < spec->n_cgroups; i++)
-        if (write(spec->cgroups[i], "0", 1) != 1)
-            err = errno;
+    err = child_cgroups(spec, start->is_outside);
     if (!err && spec->prepare)
         err = spec->prepare(spec->arg);
     if (!err)
@@ -96,7 +111,11 @@ pid_t child_start(const struct child_spec *spec)
     /* A handler of the host must not run in the child, on the host's memory. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = clone(child_main, stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
+    pid = spec->cgroup < 0 ? -1 : clone_into(spec->cgroup, child_main, &start, stack, CHILD_STACK);
+    if (pid < 0) { /* not wanted, or not to be had: it enters by itself then */
+        start.is_outside = spec->cgroup >= 0;
+        pid = clone(child_main, stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
+    }
     if (pid < 0)
         start.err = errno;
     pthread_sigmask(SIG_SETMASK, &before, NULL);

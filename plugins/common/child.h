@@ -16,8 +16,9 @@ struct child_spec {
     char *const *argv, *const *env;
     const int *fds; /* fds[i] becomes fd i of the child; -1 = /dev/null; all others are closed */
     int n_fds;
-    const int *cgroups; /* cgroup.procs of those that it enters first */
+    const int *cgroups; /* of version 1, their files "tasks": it enters these first */
     size_t n_cgroups;
+    int cgroup; /* the directory of one of version 2 that it begins in; -1 = ours */
     /*
      * Runs in the child just before exec, or NULL. It shares the parent's memory and may only make system calls,
      * raw ones where libc would act on other threads (setuid). Returns 0, or an errno that child_start() returns.
