@@ -148,7 +148,7 @@ static void add_namespaces(struct argv *argv, const struct spec *spec, const str
 static void add_text(struct argv *argv, int fd, const char *dest)
 {
     argv_add(argv, "--perms", "0644", NULL);
-    add_number(argv, "--ro-bind-data", (uint32_t)fd);
+    add_number(argv, "--file", (uint32_t)fd);
     argv_add(argv, dest, NULL);
 }
 
