@@ -100,12 +100,14 @@ CONFORMANCE_TEST(load, X2_eight_gib_in_constant_memory)
 static rt_process *terminal_without_a_reader(const char *marker)
 {
     rt_process *process = NULL;
-    char text[64];
+    char variable[64];
 
     BOX_UP("box", WRITE_ALL);
-    snprintf(text, sizeof text, "sleep %s & exec yes", marker); /* the sleep alone has it in its command line */
-    ASSERT_STATUS(RT_OK,
-                  fx.ops->process_spawn(fx.rt, "box", REQUEST(.shell = text, .flags = RT_EXEC_TTY), CALL, &process));
+    snprintf(variable, sizeof variable, "MARKER=%s", marker); /* the sleep alone has it in its command line */
+    ASSERT_STATUS(RT_OK, fx.ops->process_spawn(
+                             fx.rt, "box",
+                             REQUEST(.shell = "sleep $MARKER & exec yes", .env = ARGV(variable), .flags = RT_EXEC_TTY),
+                             CALL, &process));
     cr_expect(proc_await(marker, 1, 20000, NULL) == 1);
     return process;
 }
@@ -122,7 +124,7 @@ CONFORMANCE_TEST(load, X11_a_terminal_without_a_reader)
     EXPECT_RUN(sh("box", "echo on"), 0, "on\n");
     EXPECT_STATUS(RT_OK, fx.ops->process_signal(fx.rt, process, SIGKILL, CALL));
     EXPECT_STATUS(RT_OK, fx.ops->process_wait(fx.rt, process, CALL, &end));
-    cr_expect(end.term_signal == SIGKILL);
+    cr_expect(end.term_signal == SIGKILL, "signal %d, exit code %d", (int)end.term_signal, (int)end.exit_code);
     fx.ops->process_release(fx.rt, process);
     cr_expect(proc_await(marker, 0, 20000, NULL) == 0);
 }
