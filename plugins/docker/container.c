@@ -70,6 +70,7 @@ static int32_t container_remove(struct op *op, const char *name)
     struct engine_answer answer;
     int32_t status = patient_call(op, "DELETE", name, "?force=1&v=1", END_LIMIT_MS, SETTLE_MS, &answer);
 
+    relays_end(docker_of(op)->relays, name);
     if (answer.http == 409) { /* the Engine itself is at it: AutoRemove */
         engine_answer_release(&answer);
         status = patient_call(op, "POST", name, "/wait?condition=removed", END_LIMIT_MS, SETTLE_MS, &answer);

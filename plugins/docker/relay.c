@@ -6,6 +6,7 @@
 #include "relay_proto.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -39,29 +40,57 @@ void relay_set_state(struct relay *relay, enum relay_state state)
     pthread_mutex_unlock(&relay->all->lock);
 }
 
-int relay_take_given(struct relay *relay)
+bool relay_take_given(struct relay *relay)
 {
-    int given;
+    bool given;
 
     pthread_mutex_lock(&relay->all->lock);
-    given = take_fd(&relay->given);
-    relay->state = given >= 0 ? RELAY_SERVING : RELAY_ENDED; /* none: it takes no other */
+    given = relay->given >= 0;
+    if (given) {
+        relay->conn = take_fd(&relay->given);
+        relay->state = RELAY_SERVING;
+    }
     pthread_mutex_unlock(&relay->all->lock);
     return given;
+}
+
+void relay_end(struct relay *relay)
+{
+    pthread_mutex_lock(&relay->all->lock);
+    relay->state = RELAY_ENDED;
+    fd_closep(&relay->given);
+    pthread_mutex_unlock(&relay->all->lock);
+}
+
+void relay_drop_conn(struct relay *relay)
+{
+    pthread_mutex_lock(&relay->all->lock);
+    fd_closep(&relay->conn);
+    pthread_mutex_unlock(&relay->all->lock);
 }
 
 bool relay_keep(struct relay *relay)
 {
     unsigned waiting = 0;
+    bool may;
 
     pthread_mutex_lock(&relay->all->lock);
     for (const struct relay *other = relay->all->first; other; other = other->next)
         waiting += (other->state == RELAY_IDLE || other->state == RELAY_RESETTING) &&
                    !strcmp(other->container, relay->container);
-    if (waiting < IDLE_MAX)
+    may = waiting < IDLE_MAX && !relay->gone;
+    if (may)
         relay->state = RELAY_RESETTING;
     pthread_mutex_unlock(&relay->all->lock);
-    return waiting < IDLE_MAX;
+    return may;
+}
+
+/* Its connection has ended, whether or not its thread has come to that. */
+static bool is_done(const struct relay *relay)
+{
+    struct pollfd conn = { .fd = relay->conn };
+
+    return relay->conn < 0 ? relay->given < 0 : poll(&conn, 1, 0) == 1 && (conn.revents & POLLHUP);
 }
 
 /* Whether one will wait for a connection in a moment: sooner than a new one could be there. */
@@ -70,11 +99,17 @@ static bool relay_is_coming(struct relays *relays, const char *container)
     const struct relay *relay;
 
     pthread_mutex_lock(&relays->lock);
-    relay = relays->first;
-    while (relay && (relay->state != RELAY_RESETTING || strcmp(relay->container, container) != 0))
-        relay = relay->next;
+    for (relay = relays->first; relay; relay = relay->next)
+        if ((relay->state == RELAY_RESETTING || (relay->state == RELAY_SERVING && is_done(relay))) &&
+            !strcmp(relay->container, container))
+            break;
     pthread_mutex_unlock(&relays->lock);
     return relay != NULL;
+}
+
+static void relay_wake(const struct relay *relay)
+{
+    (void)!write(relay->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
 }
 
 /* Gives conn to one that waits. False if none does. */
@@ -89,7 +124,7 @@ static bool relay_give(struct relays *relays, const char *container, int conn)
     if (relay) {
         relay->state = RELAY_SERVING;
         relay->given = conn;
-        (void)!write(relay->wake_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
+        relay_wake(relay);
     }
     pthread_mutex_unlock(&relays->lock);
     return relay != NULL;
@@ -101,8 +136,9 @@ static void relay_free(struct relay *relay)
     free(relay);
 }
 
-/* Waits for those that have ended (or are about to: all) and frees them. */
-static void relays_join(struct relays *relays, bool all)
+/* What is_taken takes out of the list ends, is waited for, and freed. */
+static void relays_join(struct relays *relays, bool (*is_taken)(struct relay *relay, const char *container),
+                        const char *container)
 {
     struct relay *taken = NULL;
 
@@ -110,7 +146,7 @@ static void relays_join(struct relays *relays, bool all)
     for (struct relay **at = &relays->first; *at;) {
         struct relay *relay = *at;
 
-        if (!all && relay->state != RELAY_ENDED) {
+        if (!is_taken(relay, container)) {
             at = &relay->next;
             continue;
         }
@@ -126,6 +162,33 @@ static void relays_join(struct relays *relays, bool all)
         pthread_join(relay->thread, NULL);
         relay_free(relay);
     }
+}
+
+static bool has_ended(struct relay *relay, const char *container)
+{
+    (void)container;
+    return relay->state == RELAY_ENDED;
+}
+
+static bool is_any(struct relay *relay, const char *container)
+{
+    (void)relay, (void)container;
+    return true;
+}
+
+static bool is_let_go(struct relay *relay, const char *container)
+{
+    if (strcmp(relay->container, container) != 0)
+        return false;
+    relay->gone = true;
+    if (relay->state == RELAY_IDLE || relay->state == RELAY_RESETTING)
+        relay_wake(relay);
+    return relay->state != RELAY_SERVING;
+}
+
+void relays_end(struct relays *relays, const char *container)
+{
+    relays_join(relays, is_let_go, container);
 }
 
 int32_t relays_new(rt_error *err, struct relays **ret)
@@ -149,7 +212,7 @@ void relays_free(struct relays *relays)
     if (!relays)
         return;
     (void)!write(relays->stop_fd, &(uint64_t){ 1 }, sizeof(uint64_t));
-    relays_join(relays, true);
+    relays_join(relays, is_any, NULL);
     close(relays->stop_fd);
     pthread_mutex_destroy(&relays->lock);
     free(relays);
@@ -388,9 +451,14 @@ int32_t relay_connect(struct op *op, const struct whereabouts *place, int *ret)
     bool waited = false; /* the one before may be coming to its end just now */
     int32_t status;
 
-    relays_join(relays, false);
-    while (!(status = connect_by_old(op, place, &conn)) && conn < 0) {
-        if (waited && !relay_is_coming(relays, place->backend_id) && start_begin(relays)) {
+    relays_join(relays, has_ended, NULL);
+    for (;;) {
+        bool coming = relay_is_coming(relays, place->backend_id);
+
+        status = connect_by_old(op, place, &conn);
+        if (conn >= 0 || (status && !(status == RT_E_RESOURCE && coming))) /* what is coming has fds to give back */
+            break;
+        if (!status && waited && !coming && start_begin(relays)) {
             status = connect_by_new(op, place, &conn);
             start_end(relays);
             break;

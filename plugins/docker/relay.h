@@ -21,6 +21,8 @@ struct relays; /* of one runtime; thread-safe */
 int32_t relays_new(rt_error *err, struct relays **ret); /* RT_E_NOMEM, RT_E_RESOURCE */
 /* Ends them all and waits for that. NULL is a no-op. */
 void relays_free(struct relays *relays);
+/* The container is gone: of the streams to it those that wait for a connection end, the others with theirs. */
+void relays_end(struct relays *relays, const char *container);
 
 /* backend.h, connect(). */
 int32_t relay_connect(struct op *op, const struct whereabouts *place, int *ret);
@@ -49,10 +51,12 @@ enum relay_state {
 };
 
 struct relay {
-    struct relay *next; /* under relays->lock, as are state and given */
+    struct relay *next; /* under relays->lock, as are the next four; conn is its thread's own to read */
     enum relay_state state;
     int given;   /* a connection to be served, handed over while idle; -1 = none */
-    int wake_fd; /* eventfd: there is one */
+    int conn;    /* the other end is the host's; -1 = none, or it has closed that */
+    bool gone;   /* its container is: it takes no other connection */
+    int wake_fd; /* eventfd: there is one given, or it is to end */
 
     struct relays *all;
     pthread_t thread;
@@ -62,7 +66,6 @@ struct relay {
     struct hijack *stream;
     struct stream_frames frames;
     struct mux mux;
-    int conn;         /* the other end is the host's; -1 = none, or it has closed that */
     int answers;      /* where a session's answers go instead; -1 = none */
     int64_t until_ns; /* when idle, or when what is to be done should have been done; 0 = never */
     pid_t pid;        /* of the command, inside; 0 = none, or it has ended */
@@ -78,7 +81,9 @@ void relay_message(void *relay, const void *data, size_t len); /* of its mux */
 /* Whether this one may wait for another connection, and then it is RELAY_RESETTING; not if enough wait already. */
 bool relay_keep(struct relay *relay);
 void relay_set_state(struct relay *relay, enum relay_state state);
-int relay_take_given(struct relay *relay); /* -1 = none; else it is RELAY_SERVING */
+bool relay_take_given(struct relay *relay); /* if there is one, it is RELAY_SERVING */
+void relay_drop_conn(struct relay *relay);
+void relay_end(struct relay *relay); /* RELAY_ENDED; who gave it a connection just now sees that closed */
 int relays_stop_fd(const struct relays *relays);
 
 #endif

@@ -95,7 +95,7 @@ static void host_gone(struct relay *relay)
 {
     struct wire_out out = { 0 };
 
-    fd_closep(&relay->conn);
+    relay_drop_conn(relay);
     fd_closep(&relay->answers);
     mux_reset_all(&relay->mux);
     relay->pid = 0;
@@ -301,8 +301,10 @@ static void given_take(struct relay *relay)
     uint64_t n;
 
     (void)!read(relay->wake_fd, &n, sizeof n);
-    relay->conn = relay_take_given(relay);
-    relay->until_ns = 0;
+    if (relay_take_given(relay))
+        relay->until_ns = 0;
+    else
+        relay->over = true;
 }
 
 static void timers_serve(struct relay *relay)
@@ -345,17 +347,15 @@ static void relay_once(struct relay *relay)
 void *relay_serve(void *arg)
 {
     struct relay *relay = arg;
-    int left;
 
     while (!relay->over)
         relay_once(relay);
-    left = relay_take_given(relay); /* given just now: its owner sees it closed */
-    fd_closep(&left);
+    relay_end(relay);
     mux_flush(&relay->mux);
     mux_release(&relay->mux);
-    fd_closep(&relay->conn);
+    relay_drop_conn(relay);
     fd_closep(&relay->answers);
+    fd_closep(&relay->wake_fd); /* nobody wakes it any more */
     hijack_free(relay->stream);
-    relay_set_state(relay, RELAY_ENDED);
     return NULL;
 }

@@ -268,7 +268,8 @@ static void *sleeper_run(void *arg)
 {
     struct sleeper *me = arg;
 
-    me->run = run_request("box", REQUEST(.shell = "until [ -e go ]; do sleep 1; done; echo went"));
+    me->run =
+        run_request("box", REQUEST(.shell = "until [ -e go ]; do sleep 1; done; echo went", .timeout_ms = 200000));
     return NULL;
 }
 
@@ -280,7 +281,7 @@ CONFORMANCE_TEST(exec, X12_commands_wait_for_each_other)
     BOX_UP("box", WRITE_ALL);
     for (int i = 0; i < 60; i++)
         HOST_MUST(pthread_create(&sleepers[i].thread, NULL, sleeper_run, &sleepers[i]) == 0);
-    EXPECT_RUN(sh("box", "touch go"), 0, "");
+    EXPECT_RUN(run_request("box", REQUEST(.shell = "touch go", .timeout_ms = 200000)), 0, "");
     for (int i = 0; i < 60; i++) {
         pthread_join(sleepers[i].thread, NULL);
         EXPECT_RUN(sleepers[i].run, 0, "went\n");

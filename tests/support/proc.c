@@ -161,6 +161,26 @@ size_t proc_fds(void)
     return entries_count("/proc/self/fd") - 1; /* without the one that lists them */
 }
 
+size_t proc_fds_at_rest(void)
+{
+    size_t fewest = proc_fds();
+
+    for (int tries = 0; tries < 25; tries++) {
+        size_t now = proc_fds();
+
+        fewest = now < fewest ? now : fewest;
+        sleep_ms(20);
+    }
+    return fewest;
+}
+
+size_t proc_fds_await(size_t n)
+{
+    for (int tries = 0; proc_fds() > n && tries < 1000; tries++)
+        sleep_ms(20);
+    return proc_fds();
+}
+
 size_t proc_threads(void)
 {
     return entries_count("/proc/self/task");

@@ -18,6 +18,10 @@ void proc_children(size_t *ret_living, size_t *ret_zombies);
 char *proc_children_text(void);
 
 size_t proc_fds(void); /* open in this process */
+/* The fewest within half a second: a plugin's thread may be closing what has just ended. */
+size_t proc_fds_at_rest(void);
+/* Those that are open once they are no more than n, or after twenty seconds. */
+size_t proc_fds_await(size_t n);
 /* "number -> target" lines of the open fds from 3 up that are not close-on-exec; to be freed. */
 char *proc_inheritable_fds(void);
 size_t proc_threads(void); /* of this process */
