@@ -207,7 +207,7 @@ static int32_t launch_start(struct op *op, struct launch *launch, struct boot *b
                                 .n_fds = launch->n_fds,
                                 .cgroups = boot->cgroup_tasks_fds,
                                 .n_cgroups = boot->n_cgroup_tasks,
-                                .cgroup = boot->cgroup_init_fd,
+                                .cgroup = boot->cgroup_init_fd < 0 ? NULL : &boot->cgroup_init_fd,
                                 .prepare = launch_prepare,
                                 .arg = launch };
     int32_t status;

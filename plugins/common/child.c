@@ -58,7 +58,7 @@ CHILD_CODE static void child_signals(void)
 CHILD_CODE static int child_cgroups(const struct child_spec *spec, bool is_outside)
 {
     if (is_outside) {
-        int fd = openat(spec->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+        int fd = openat(*spec->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 
         if (fd < 0 || write(fd, "0", 1) != 1)
             return errno;
@@ -111,9 +111,9 @@ pid_t child_start(const struct child_spec *spec)
     /* A handler of the host must not run in the child, on the host's memory. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid = spec->cgroup < 0 ? -1 : clone_into(spec->cgroup, child_main, &start, stack, CHILD_STACK);
+    pid = !spec->cgroup ? -1 : clone_into(*spec->cgroup, child_main, &start, stack, CHILD_STACK);
     if (pid < 0) { /* not wanted, or not to be had: it enters by itself then */
-        start.is_outside = spec->cgroup >= 0;
+        start.is_outside = spec->cgroup != NULL;
         pid = clone(child_main, stack + CHILD_STACK, CLONE_VM | CLONE_VFORK | SIGCHLD, &start);
     }
     if (pid < 0)

@@ -18,7 +18,7 @@ struct child_spec {
     int n_fds;
     const int *cgroups; /* of version 1, their files "tasks": it enters these first */
     size_t n_cgroups;
-    int cgroup; /* the directory of one of version 2 that it begins in; -1 = ours */
+    const int *cgroup; /* the directory of one of version 2 that it begins in; NULL = ours */
     /*
      * Runs in the child just before exec, or NULL. It shares the parent's memory and may only make system calls,
      * raw ones where libc would act on other threads (setuid). Returns 0, or an errno that child_start() returns.

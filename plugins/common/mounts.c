@@ -153,7 +153,7 @@ static void fusermount_unmount(const char *path)
     int fds[] = { -1, -1, -1 };
 
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        struct child_spec spec = { .file = files[i], .exec_fd = -1, .cgroup = -1, .argv = argv, .env = env, .fds = fds, .n_fds = 3 };
+        struct child_spec spec = { .file = files[i], .exec_fd = -1, .argv = argv, .env = env, .fds = fds, .n_fds = 3 };
         pid_t pid = child_start(&spec);
 
         if (pid < 0)

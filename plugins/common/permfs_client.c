@@ -97,7 +97,7 @@ static pid_t daemon_spawn(struct op *op, int sock)
     cleanup_free char *file = NULL;
     char *argv[] = { (char *)"permfs", NULL }, *env[] = { (char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
     int fds[] = { -1, -1, -1, sock };
-    struct child_spec spec = { .exec_fd = -1, .cgroup = -1, .argv = argv, .env = env, .fds = fds, .n_fds = ARRAY_LEN(fds) };
+    struct child_spec spec = { .exec_fd = -1, .argv = argv, .env = env, .fds = fds, .n_fds = ARRAY_LEN(fds) };
     pid_t pid;
 
     if (asprintf(&file, "%s/permfs", op->rt->libexec) < 0) {

@@ -14,7 +14,7 @@ int32_t lease_start(struct op *op, const char *agent, pid_t init_pid, pid_t *ret
     char *argv[] = { "agent", RELAY_LEASE_ARG, NULL }, *env[] = { NULL };
     cleanup_fd int init_fd = proc_id_open(&init), host_fd = proc_self_open(), ours = -1, theirs = -1;
     int pair[2], fds[3];
-    struct child_spec spec = { .file = agent, .exec_fd = -1, .cgroup = -1, .argv = argv, .env = env, .fds = fds, .n_fds = 3 };
+    struct child_spec spec = { .file = agent, .exec_fd = -1, .argv = argv, .env = env, .fds = fds, .n_fds = 3 };
     pid_t pid;
 
     if (init_fd < 0)
