@@ -212,15 +212,38 @@ int32_t engine_version(struct op *op, struct engine *engine, struct engine_versi
     return version_within(op, engine, 0, ret);
 }
 
+/*
+ * Podman's service asks the machine's packages before it answers /version, which takes seconds where there is much else
+ * to do. It tells what is needed with a ping. Whatever else answers to that is judged by its version.
+ */
+static int32_t podman_known(struct op *op, struct engine *engine, int64_t limit_ms)
+{
+    struct http_exchange ping = { .method = "GET", .target = "/_ping", .limit_ms = limit_ms };
+    int32_t status = http_exchange(op, engine->pool, &ping);
+    int api = status ? 0 : engine_negotiate("", ping.podman_api);
+
+    free(ping.data);
+    if (api) {
+        atomic_store(&engine->is_podman, true);
+        atomic_store(&engine->api, api);
+    }
+    return status == RT_E_PROTOCOL ? RT_OK : status;
+}
+
 /* Finds out the version where it is not known, before a call with that limit. */
 static int32_t version_known(struct op *op, struct engine *engine, int64_t limit_ms)
 {
     struct engine_version version;
+    int32_t status;
 
+    if (limit_ms == 0 || limit_ms == RT_FOREVER) /* it has nothing to do for it */
+        limit_ms = LIMIT_DEFAULT_MS;
     if (atomic_load(&engine->api))
         return RT_OK;
-    return version_within(op, engine, limit_ms == RT_FOREVER ? 0 : limit_ms,
-                          &version); /* it has nothing to do for it */
+    status = podman_known(op, engine, limit_ms);
+    if (status || atomic_load(&engine->api))
+        return status;
+    return version_within(op, engine, limit_ms, &version);
 }
 
 int32_t engine_ready(struct op *op, struct engine *engine, bool *ret_is_podman)

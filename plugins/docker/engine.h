@@ -89,8 +89,9 @@ struct http_exchange {
     int64_t limit_ms, quiet_ms, settle_ms; /* 0 = none */
     engine_sink *sink;                     /* below 300 */
     void *sink_arg;
-    long http;  /* out: 0 = no answer */
-    char *data; /* out: the body where no sink took it, NUL-terminated; to be freed */
+    long http;           /* out: 0 = no answer */
+    char podman_api[16]; /* out: the API that Podman's service says that it speaks; "" = it is another Engine */
+    char *data;          /* out: the body where no sink took it, NUL-terminated; to be freed */
     size_t len;
 };
 

@@ -374,6 +374,17 @@ void http_disconnect(struct line *line)
     line_free(line);
 }
 
+/* Podman's service says in the head of an answer to a ping who it is. */
+static void podman_api_read(CURL *easy, char *into, size_t size)
+{
+    struct curl_header *header;
+
+    into[0] = '\0';
+    if (curl_easy_header(easy, "Libpod-Api-Version", 0, CURLH_HEADER, -1, &header) == CURLHE_OK &&
+        curl_easy_header(easy, "Api-Version", 0, CURLH_HEADER, -1, &header) == CURLHE_OK)
+        snprintf(into, size, "%s", header->value);
+}
+
 int32_t http_exchange(struct op *op, struct http_pool *pool, struct http_exchange *exchange)
 {
     struct line *line = line_take(pool);
@@ -382,6 +393,7 @@ int32_t http_exchange(struct op *op, struct http_pool *pool, struct http_exchang
     int32_t status;
 
     exchange->http = 0;
+    exchange->podman_api[0] = '\0';
     if (!line)
         return op_fail(op, RT_E_NOMEM, 0, "a connection to the Engine");
     in.easy = line->easy;
@@ -392,8 +404,10 @@ int32_t http_exchange(struct op *op, struct http_pool *pool, struct http_exchang
         status = drive(op, line, &in, &code);
     if (!status && code != CURLE_OK)
         status = failure(op, pool, line, &in, code);
-    if (!status)
+    if (!status) {
         (void)curl_easy_getinfo(line->easy, CURLINFO_RESPONSE_CODE, &exchange->http);
+        podman_api_read(line->easy, exchange->podman_api, sizeof exchange->podman_api);
+    }
     (void)curl_multi_remove_handle(line->multi, line->easy); /* closes the connection of one that is unfinished */
     if (status)
         line_free(line);

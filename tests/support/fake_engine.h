@@ -17,9 +17,13 @@ struct fake_answer {
     size_t repeat; /* the body's last byte, so many times more */
     const char *raw;
     enum fake_after after;
+    bool to_ping; /* answers /_ping, and nothing else; to be the first */
 };
 
-/* Answers request i with answers[i], and those past the end with the last one. The answers outlive it. */
+/*
+ * Answers request i with answers[i], and those past the end with the last one. The answers outlive it. /_ping is not
+ * among these requests: without an answer of its own it gets dockerd's.
+ */
 struct fake_engine *fake_engine_start(const struct fake_answer *answers, size_t n);
 const char *fake_engine_address(const struct fake_engine *fake); /* unix:///... */
 /* The first lines of the requests so far, each ended by a newline; to be freed. */

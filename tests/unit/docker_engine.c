@@ -93,9 +93,60 @@ Test(docker_engine, B3_version_first_then_the_path_behind_it)
     cr_expect_eq(get("/containers/json?all=1", NULL), RT_OK, "%s", t.op.err->message);
     cr_expect_eq(get("/second", NULL), RT_OK, "%s", t.op.err->message);
     requests = fake_engine_requests(t.fake);
-    cr_expect_str_eq(requests, "GET /version HTTP/1.1\nGET /v1.41/containers/json?all=1 HTTP/1.1\n"
+    cr_expect_str_eq(requests, "GET /_ping HTTP/1.1\nGET /version HTTP/1.1\nGET /v1.41/containers/json?all=1 HTTP/1.1\n"
                                "GET /v1.41/second HTTP/1.1\n");
     free(requests);
+}
+
+/* Podman's ping: VERSION is that of the API. */
+#define PODMAN(VERSION)                                                                                                \
+    {                                                                                                                  \
+        .to_ping = true, .raw = "HTTP/1.1 200 OK\r\nApi-Version: " VERSION "\r\nLibpod-Api-Version: 4.3.1\r\n"         \
+                                "Server: Libpod/4.3.1 (linux)\r\nContent-Length: 2\r\n\r\nOK"                          \
+    }
+
+static bool podman_is_ready(void)
+{
+    bool is_podman = false;
+
+    op_init(&t.op, &t.rt, &t.call, "test");
+    cr_expect_eq(engine_ready(&t.op, t.engine, &is_podman), RT_OK, "%s", t.op.err->message);
+    return is_podman;
+}
+
+Test(docker_engine, B3_podman_is_known_by_its_ping)
+{
+    char *requests;
+
+    BEGIN(PODMAN("1.41"), EMPTY);
+    cr_expect(podman_is_ready());
+    cr_expect_eq(get("/x", NULL), RT_OK, "%s", t.op.err->message);
+    requests = fake_engine_requests(t.fake);
+    cr_expect_str_eq(requests, "GET /_ping HTTP/1.1\nGET /v1.41/x HTTP/1.1\n");
+    free(requests);
+}
+
+Test(docker_engine, B3_podman_of_an_older_api_is_refused)
+{
+    BEGIN(PODMAN("1.40"), { .status = "200 OK", .body = "{\"ApiVersion\":\"1.40\",\"Version\":\"3.4.4\"}" });
+    expect_fails(RT_E_UNSUPPORTED, "1.40");
+}
+
+Test(docker_engine, B3_a_ping_without_a_sound_answer)
+{
+    BEGIN({ .to_ping = true, .raw = "what?\r\n\r\n", .after = FAKE_CLOSE }, VERSION, EMPTY);
+    cr_expect_not(podman_is_ready());
+    cr_expect_eq(get("/x", NULL), RT_OK, "%s", t.op.err->message);
+}
+
+Test(docker_engine, R4_a_ping_that_is_not_answered)
+{
+    const struct engine_request limited = { .method = "GET", .path = "/x", .limit_ms = 200 };
+    struct engine_answer answer;
+
+    BEGIN({ .to_ping = true, .after = FAKE_HANG }, VERSION, EMPTY);
+    op_init(&t.op, &t.rt, NULL, "test");
+    cr_expect_eq(engine_call(&t.op, t.engine, &limited, &answer), RT_E_TIMEOUT, "%s", t.op.err->message);
 }
 
 Test(docker_engine, B3_an_older_api_is_refused)
