@@ -57,9 +57,9 @@ bool delta_has_deleted(const struct delta *delta, const char *path)
 
 int delta_note_add(struct delta *delta, const struct delta_record *record)
 {
-    int r = delta_log_append(delta->log_fd, record);
+    int r = note_set(delta, record);
 
-    return r ? r : note_set(delta, record);
+    return r ? r : delta_log_append(delta->log_fd, record);
 }
 
 int delta_notes_each(struct delta *delta, int (*fn)(struct delta *delta, const char *path, void *user), void *user)
@@ -133,6 +133,10 @@ int32_t delta_open(struct op *op, const struct record *record, int box_fd, struc
         r = layers_open(ret, box_fd);
     if (!r)
         r = delta_journal_undo(ret);
+    if (r == -ENOSPC || r == -EDQUOT) {
+        ret->unlogged = r;
+        r = 0; /* what is listed is true all the same, and discarding makes room */
+    }
     return r ? op_fail(op, error_status(-r), -r, "open the delta of '%s'", record->spec.id) : RT_OK;
 }
 

@@ -21,6 +21,7 @@ struct delta {
     struct rules *rules;
     struct delta_note *notes;
     bool is_running;
+    int unlogged; /* -errno where there is no room to log what a commit that was cut short has left: none goes on */
 };
 
 /*
@@ -38,7 +39,7 @@ const struct delta_record *delta_note(const struct delta *delta, const char *pat
  * codebase has there, and no commit has done the same. What the sandbox never touched came later, and is not deleted.
  */
 bool delta_has_deleted(const struct delta *delta, const char *path);
-/* Appends to the log and to what is known. Returns 0 or -errno. */
+/* Makes it known and appends it to the log. Returns 0, or -errno and it is known all the same, unless -ENOMEM. */
 int delta_note_add(struct delta *delta, const struct delta_record *record);
 /* Calls fn for each path that is known, in no order; fn may add notes. Returns what fn returns once that is not 0. */
 int delta_notes_each(struct delta *delta, int (*fn)(struct delta *delta, const char *path, void *user), void *user);

@@ -314,7 +314,7 @@ static int32_t log_all(struct commit *c)
 static int32_t begin(struct commit *c)
 {
     const char **paths = calloc(c->all->n + 1, sizeof *paths);
-    int r = paths ? 0 : -ENOMEM;
+    int r = paths ? c->delta->unlogged : -ENOMEM;
 
     for (size_t i = 0; !r && i < c->all->n; i++)
         paths[i] = c->outcomes[i] == SELECTED ? c->all->v[i].path : "";

@@ -90,15 +90,16 @@ int delta_journal_undo(struct delta *delta)
     cleanup_free char *text = NULL;
     struct delta_journal journal;
     size_t len, i = 0;
-    int r = delta->dir_fd < 0 ? -ENOENT : file_read(delta->dir_fd, JOURNAL, JOURNAL_MAX, &text, &len);
+    int r = delta->dir_fd < 0 ? -ENOENT : file_read(delta->dir_fd, JOURNAL, JOURNAL_MAX, &text, &len), err;
 
     if (r)
         return r == -ENOENT ? 0 : r;
     if (len >= sizeof journal.token && text[DELTA_TOKEN_LEN] == '\0') {
         memcpy(journal.token, text, sizeof journal.token);
-        for (size_t at = sizeof journal.token; !r && at < len; at += strlen(text + at) + 1) {
+        for (size_t at = sizeof journal.token; at < len; at += strlen(text + at) + 1) {
             temp_remove(delta, &journal, i++, text + at);
-            r = dir_note(delta, text + at);
+            err = dir_note(delta, text + at);
+            r = r ? r : err;
         }
     }
     if (!r)

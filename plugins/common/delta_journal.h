@@ -20,7 +20,10 @@ int delta_journal_begin(struct delta *delta, const char *const *paths, size_t n,
 /* The temporary name for the i-th path's entry, in the same directory. */
 void delta_journal_temp(const struct delta_journal *journal, size_t i, char ret[DELTA_TEMP_MAX]);
 void delta_journal_end(struct delta *delta);
-/* Ends a commit that a journal tells of: removes its copies, and the journal. Returns 0 or -errno. */
+/*
+ * Ends a commit that a journal tells of: removes its copies, notes what it left unfinished, and removes the journal.
+ * Returns 0, or -errno and the journal stays: then what could not be logged is known for now alone.
+ */
 int delta_journal_undo(struct delta *delta);
 
 #endif

@@ -1,4 +1,4 @@
-/* Copy-on-write while the host and the sandbox work against it, and on other filesystems than the usual one. */
+/* Copy-on-write while the host and the sandbox work against it. */
 #include "delta_ops.h"
 #include "fixture.h"
 
@@ -6,37 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
-
-/* dir/name; static storage, of the last two calls. */
-static const char *path_of(const char *dir, const char *name)
-{
-    static char paths[2][512];
-    static int turn;
-
-    turn = !turn;
-    snprintf(paths[turn], sizeof paths[turn], "%s/%s", dir, name);
-    return paths[turn];
-}
-
-/* What came of it, for any thread: the error is the call's own. */
-static int32_t commit(const char *id, int32_t conflicts, rt_call *call, rt_changes **ret)
-{
-    const rt_commit_spec spec = { .size = sizeof spec, .conflicts = conflicts };
-
-    return fx.ops->changes_commit(fx.rt, id, &spec, call, ret);
-}
-
-/* Nothing under a name that a commit has for a while. */
-static bool has_leftovers(void)
-{
-    char *list = tree_list(fx.codebase, true);
-    bool found = strstr(list, ".stockade-") != NULL;
-
-    free(list);
-    return found;
-}
 
 /* A thread of the host's, which works against a commit until it is told to end. */
 struct foe {
@@ -329,131 +299,4 @@ CONFORMANCE_TEST(delta_commit, W13_a_hundred_levels_and_names_of_255_bytes_are_c
     cr_expect(fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) && st.st_size == 2);
     cr_expect(fstatat(dir, strcat(strcpy((char[300]){ 0 }, "../"), name), &st, 0) == 0 && S_ISDIR(st.st_mode));
     close(dir);
-}
-
-/* ---- other filesystems below ----------------------------------------------------------------------------------- */
-
-static void need_root(void)
-{
-    if (geteuid())
-        cr_skip_test("mounting takes root");
-}
-
-static void over(const char *type, const char *data)
-{
-    HOST_MUST(mount("test", fx.codebase, type, MS_NOSUID | MS_NODEV, data) == 0);
-    HOST_MUST(chmod(fx.codebase, 0755) == 0);
-}
-
-static void codebase_unmount(void)
-{
-    if (fx.rt)
-        fixture_close();
-    HOST_MUST(umount2(fx.codebase, MNT_DETACH) == 0);
-    fixture_reopen();
-}
-
-/* A change of each kind there and back. */
-static void works_here(void)
-{
-    cr_assert(tree_put(fx.codebase, "mod", "old") && tree_put(fx.codebase, "dir/in", "x"));
-    delta_up("box");
-    EXPECT_RUN(sh("box", "cat mod; echo new >mod; rm -r dir; echo f >dir; mkdir -p made/sub; echo x >made/sub/f; "
-                         "chmod 640 mod; ln -s to link"),
-               0, "old");
-    cr_expect(tree_is(fx.codebase, "mod", "old") && tree_is(fx.codebase, "dir/in", "x"));
-    ASSERT_STATUS(RT_OK, commit("box", RT_CONFLICT_FAIL, CALL, NULL));
-    cr_expect(tree_is(fx.codebase, "mod", "new\n") && tree_is(fx.codebase, "dir", "f\n"));
-    cr_expect(tree_is(fx.codebase, "made/sub/f", "x\n") && !has_leftovers());
-    ASSERT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
-    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
-    EXPECT_RUN(sh("box", "cat mod dir made/sub/f; echo more >>mod"), 0, "new\nf\nx\n");
-    ASSERT_STATUS(RT_OK, commit("box", RT_CONFLICT_FAIL, CALL, NULL));
-    cr_expect(tree_is(fx.codebase, "mod", "new\nmore\n"));
-    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
-}
-
-CONFORMANCE_TEST(delta_commit, D3_a_codebase_on_tmpfs)
-{
-    NEED(RT_CAP_DELTA);
-    need_root();
-    over("tmpfs", NULL);
-    works_here();
-    codebase_unmount();
-}
-
-/* Directories for an overlay, on a tmpfs of its own that `at` is. */
-static const char *overlay_data(const char *at, const char *lower)
-{
-    static char data[1600];
-
-    HOST_MUST(mkdir(at, 0755) == 0 && mount("test", at, "tmpfs", 0, NULL) == 0);
-    cr_assert(tree_mkdir(at, "lower") && tree_mkdir(at, "upper") && tree_mkdir(at, "work"));
-    snprintf(data, sizeof data, "lowerdir=%s,upperdir=%s/upper,workdir=%s/work", lower ? lower : path_of(at, "lower"),
-             at, at);
-    return data;
-}
-
-CONFORMANCE_TEST(delta_commit, D3_a_codebase_on_overlayfs)
-{
-    char one[512];
-
-    NEED(RT_CAP_DELTA);
-    need_root();
-    snprintf(one, sizeof one, "%s/one", fx.dir);
-    over("overlay", overlay_data(one, NULL));
-    works_here();
-    codebase_unmount();
-    HOST_MUST(umount2(one, MNT_DETACH) == 0);
-}
-
-/* The kernel stacks two, and ours is the third. */
-CONFORMANCE_TEST(delta_commit, D1_a_codebase_on_an_overlay_over_an_overlay_is_refused_with_the_reason)
-{
-    char one[512], two[512], middle[512];
-    rt_sandbox_spec spec = box_spec("box");
-    const rt_rule rules[] = { WRITE_ALL };
-
-    NEED(RT_CAP_DELTA);
-    need_root();
-    snprintf(one, sizeof one, "%s/one", fx.dir);
-    snprintf(two, sizeof two, "%s/two", fx.dir);
-    snprintf(middle, sizeof middle, "%s/middle", fx.dir);
-    HOST_MUST(mkdir(middle, 0755) == 0 && mount("test", middle, "overlay", 0, overlay_data(one, NULL)) == 0);
-    over("overlay", overlay_data(two, middle));
-    spec.rules = rules;
-    spec.n_rules = 1;
-    spec.workspace_mode = RT_WORKSPACE_DELTA;
-    ASSERT_STATUS(RT_OK, fx.ops->create(fx.rt, &spec, CALL, NULL));
-    cr_expect(fx.ops->start(fx.rt, "box", CALL) != RT_OK);
-    EXPECT_NAMES("copy-on-write");
-    EXPECT_NAMES("overlay");
-    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
-    codebase_unmount();
-    HOST_MUST(umount2(middle, MNT_DETACH) == 0 && umount2(one, MNT_DETACH) == 0 && umount2(two, MNT_DETACH) == 0);
-}
-
-/* What does not fit is told; what was there is whole, and after there is room again the commit completes. */
-static void full_codebase(const char *data)
-{
-    NEED(RT_CAP_DELTA);
-    need_root();
-    over("tmpfs", data);
-    cr_assert(tree_put(fx.codebase, "a", "old") && tree_put(fx.codebase, "ballast", "x"));
-    delta_up("box");
-    EXPECT_RUN(sh("box", "echo new >a; head -c 3000000 /dev/zero >big"), 0, "");
-    EXPECT_STATUS(RT_E_RESOURCE, commit("box", RT_CONFLICT_FAIL, CALL, NULL));
-    EXPECT_NAMES("big");
-    cr_expect(tree_is(fx.codebase, "a", "old") || tree_is(fx.codebase, "a", "new\n"));
-    cr_expect(!tree_exists(fx.codebase, "big") && !has_leftovers());
-    EXPECT_RUN(sh("box", "cat a; stat -c %%s big; head -c 1000 /dev/zero >big"), 0, "new\n3000000\n");
-    EXPECT_STATUS(RT_OK, commit("box", RT_CONFLICT_FAIL, CALL, NULL));
-    cr_expect(tree_is(fx.codebase, "a", "new\n") && tree_exists(fx.codebase, "big"));
-    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
-    codebase_unmount();
-}
-
-CONFORMANCE_TEST(delta_commit, D3_a_full_codebase)
-{
-    full_codebase("size=1m");
 }

@@ -61,3 +61,29 @@ void expect_commit(int32_t status, const char *id, int32_t conflicts, const char
     cr_expect(strcmp(changes_text(changes), want) == 0, "committed:\n%swanted:\n%s", changes_text(changes), want);
     fx.ops->changes_free(changes);
 }
+
+const char *path_of(const char *dir, const char *name)
+{
+    static char paths[2][512];
+    static int turn;
+
+    turn = !turn;
+    snprintf(paths[turn], sizeof paths[turn], "%s/%s", dir, name);
+    return paths[turn];
+}
+
+int32_t commit(const char *id, int32_t conflicts, rt_call *call, rt_changes **ret)
+{
+    const rt_commit_spec spec = { .size = sizeof spec, .conflicts = conflicts };
+
+    return fx.ops->changes_commit(fx.rt, id, &spec, call, ret);
+}
+
+bool has_leftovers(void)
+{
+    char *list = tree_list(fx.codebase, true);
+    bool found = strstr(list, ".stockade-") != NULL;
+
+    free(list);
+    return found;
+}

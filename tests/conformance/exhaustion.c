@@ -3,6 +3,7 @@
  * gives a clear error; with room again, all that there was is there, and nothing else.
  */
 #include "box_ops.h"
+#include "disk.h"
 #include "fixture.h"
 
 #include <ctype.h>
@@ -14,14 +15,6 @@
 #include <sys/stat.h>
 
 /* ---- what runs out ----------------------------------------------------------------------------------------------- */
-
-/* One thing of which an op finds n left, until it is let go of. */
-struct shortage {
-    const char *name;
-    void (*begin)(int n);
-    void (*end)(void);
-    bool lasts; /* what is started under it goes on with it, until it is stopped */
-};
 
 #define NUMBERS 256 /* of fds, under the walk: more than any op needs, and quickly filled */
 
@@ -86,77 +79,10 @@ static void processes_end(void)
     HOST_MUST(setrlimit(RLIMIT_NPROC, &limit_before) == 0);
 }
 
-/* The state directory's own filesystem: of this size, where a test has mounted it. */
-static char disk[4096];
-#define DISK_OPTIONS "size=1m,nr_inodes=400,mode=0700"
-#define PAGE         4096
-
-static void disk_mount(void)
-{
-    if (geteuid() != 0)
-        cr_skip_test("mounting takes root");
-    snprintf(disk, sizeof disk, "%s/disk", fx.dir);
-    HOST_MUST(mkdir(disk, 0700) == 0 && mount("disk", disk, "tmpfs", MS_NOSUID | MS_NODEV, DISK_OPTIONS) == 0);
-    fixture_close();
-    ASSERT_STATUS(RT_OK, plugin_open(&fx.plugin, disk, NULL, CALL, &fx.rt));
-}
-
-static void disk_unmount(void)
-{
-    fixture_close();
-    HOST_MUST(umount(disk) == 0);
-}
-
-static char *filler_path(int i)
-{
-    static char path[4200];
-
-    snprintf(path, sizeof path, "%s/filler-%d", disk, i);
-    return path;
-}
-
-/* All pages but n. */
-static void pages_begin(int n)
-{
-    static const char page[PAGE];
-    int fd = open(filler_path(0), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-    off_t size = 0;
-
-    HOST_MUST(fd >= 0);
-    while (write(fd, page, sizeof page) == sizeof page)
-        size += PAGE;
-    cr_assert(errno == ENOSPC, "%lld bytes: %s", (long long)size, strerror(errno));
-    HOST_MUST(ftruncate(fd, size > n * PAGE ? size - n * PAGE : 0) == 0);
-    close(fd);
-}
-
-static void pages_end(void)
-{
-    HOST_MUST(unlink(filler_path(0)) == 0);
-}
-
-/* All inodes but n. */
-static void inodes_begin(int n)
-{
-    for (n_fillers = 0; mknod(filler_path(n_fillers), S_IFREG | 0600, 0) == 0;)
-        n_fillers++;
-    HOST_MUST(errno == ENOSPC && n_fillers > n);
-    while (n-- > 0)
-        HOST_MUST(unlink(filler_path(--n_fillers)) == 0);
-}
-
-static void inodes_end(void)
-{
-    while (n_fillers > 0)
-        HOST_MUST(unlink(filler_path(--n_fillers)) == 0);
-}
-
 static const struct shortage fds = { .name = "fds", .begin = fds_begin, .end = fds_end };
 static const struct shortage processes = {
     .name = "processes", .begin = processes_begin, .end = processes_end, .lasts = true
 };
-static const struct shortage pages = { .name = "pages", .begin = pages_begin, .end = pages_end };
-static const struct shortage inodes = { .name = "inodes", .begin = inodes_begin, .end = inodes_end };
 
 /* ---- ops on sandbox "box" ---------------------------------------------------------------------------------------- */
 
@@ -174,7 +100,7 @@ static int32_t do_create(rt_call *call)
 static int32_t do_open(rt_call *call)
 {
     rt_runtime *other = NULL;
-    int32_t status = plugin_open(&fx.plugin, disk[0] ? disk : fx.state, NULL, call, &other);
+    int32_t status = plugin_open(&fx.plugin, disk_path() ? disk_path() : fx.state, NULL, call, &other);
 
     if (status == RT_OK)
         fx.ops->close(other);
@@ -386,15 +312,15 @@ CONFORMANCE_TEST(exhaustion_full, R5_every_number_of_processes)
 CONFORMANCE_TEST(exhaustion, R5_a_full_disk)
 {
     disk_mount();
-    walk(&pages, 1, 1, 1);
+    walk(&shortage_pages, 1, 1, 1);
     disk_unmount();
 }
 
 CONFORMANCE_TEST(exhaustion_full, R5_a_disk_ever_less_full)
 {
     disk_mount();
-    walk(&pages, 0, 1, 12);
-    walk(&inodes, 0, 1, 16);
+    walk(&shortage_pages, 0, 1, 12);
+    walk(&shortage_inodes, 0, 1, 16);
     disk_unmount();
 }
 
@@ -422,9 +348,9 @@ CONFORMANCE_TEST(exhaustion, R5_a_read_only_state_directory)
     HOST_MUST(tree_put(fx.codebase, "keep", "kept"));
     disk_mount();
     state_enter(PENDING);
-    HOST_MUST(mount(NULL, disk, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
+    HOST_MUST(mount(NULL, disk_path(), NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL) == 0);
     unwritable_expect();
-    HOST_MUST(mount(NULL, disk, NULL, MS_REMOUNT | MS_BIND, NULL) == 0);
+    HOST_MUST(mount(NULL, disk_path(), NULL, MS_REMOUNT | MS_BIND, NULL) == 0);
     state_enter(RUNNING);
     EXPECT_RUN(sh("box", "cat keep"), 0, "kept");
     state_enter(NONE);
