@@ -6,7 +6,7 @@
 #include "lacks.h"
 #include "options.h"
 #include "proc.h"
-#include "tree.h"
+#include "sweep.h"
 
 #include <criterion/criterion.h>
 #include <criterion/hooks.h>
@@ -19,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -130,35 +129,6 @@ static void dir_make(void)
         exit(2);
     }
     setenv(OPTION_DIR, path, 1);
-}
-
-/* Ends what tests that were killed left behind, and says so; returns how much that was. */
-static int dir_sweep(const char *dir)
-{
-    char *mount, *last = NULL;
-    int found = 0;
-    pid_t pid;
-
-    for (; proc_count(dir, &pid) && found < 1000; found++) {
-        fprintf(stderr, "conformance: process %d was left behind\n", (int)pid);
-        kill(pid, SIGKILL);
-        sleep_ms(50);
-    }
-    while ((mount = proc_mount_below(dir)) && (!last || strcmp(mount, last) != 0)) {
-        fprintf(stderr, "conformance: mount %s was left behind\n", mount);
-        umount2(mount, MNT_DETACH);
-        free(last);
-        last = mount;
-        found++;
-    }
-    free(last);
-    /* What is just ending may make a file yet. */
-    for (int tries = 0; !mount && !tree_remove(dir) && tries < 100; tries++)
-        sleep_ms(50);
-    if (!mount && !access(dir, F_OK))
-        fprintf(stderr, "conformance: %s could not be removed\n", dir);
-    free(mount);
-    return found;
 }
 
 /* Tests that did not run are named with the reason: a declared lack of the plugin. */

@@ -2,6 +2,7 @@
 #include "proc.h"
 #include "world.h"
 
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -109,32 +110,43 @@ static char *scratch_make(void)
     return strdup(strchr(pair, '=') + 1);
 }
 
-/* Interrupted once a sandbox of it is there, it ends as a shell would have it, and leaves nothing (nor in the world).
- */
-static void expect_interruptible(const char *const *args)
+/* The mount of the first sandbox that is there; to be freed. */
+static char *mount_await(const char *dir)
 {
-    char *scratch = scratch_make(), *mount = NULL, *left;
-    struct command_running running = stockade_start(false, args);
-    struct command_result result;
+    char *mount = NULL;
 
-    for (int tries = 0; tries < 6000 && !(mount = proc_mount_below(scratch)); tries++)
+    for (int tries = 0; tries < 6000 && !(mount = proc_mount_below(dir)); tries++)
         usleep(10000);
-    free(mount);
-    cr_expect(kill(running.pid, SIGINT) == 0);
-    command_finish(&running, 60000, &result);
+    return mount;
+}
+
+/* Interrupted, it ends as a shell would have it, and leaves nothing (nor in the world). */
+static void expect_interrupted(struct command_running *running, const char *scratch)
+{
+    struct command_result result;
+    char *left;
+
+    cr_expect(kill(running->pid, SIGINT) == 0);
+    command_finish(running, 60000, &result);
     cr_expect(result.code == 130, "%d, signal %d: %s%s", result.code, result.signal, result.out, result.err);
     left = tree_list(scratch, true);
     cr_expect_str_eq(left, "");
     free(left);
-    free(scratch);
     command_result_release(&result);
 }
 
 Test(compare, an_interrupt_ends_it_and_leaves_nothing)
 {
+    const char *args[] = { "compare", "--runtimes", "bwrap", "--runs", "10000", "--only", "life", NULL };
+    struct command_running running;
+    char *scratch;
+
     world_need_bwrap();
-    expect_interruptible(
-        (const char *const[]){ "compare", "--runtimes", "bwrap", "--runs", "10000", "--only", "life", NULL });
+    scratch = scratch_make();
+    running = stockade_start(false, args);
+    free(mount_await(scratch));
+    expect_interrupted(&running, scratch);
+    free(scratch);
 }
 
 /* ---- conformance ---- */
@@ -159,6 +171,55 @@ Test(conformance_command, bwrap_passes_and_tells_in_tap_and_junit)
     command_result_release(&result);
     expect_file("out.tap", "ok - lifecycle::L1_");
     expect_file("out.xml", "<testsuite name=\"lifecycle\"");
+}
+
+/* The name of the cgroups of the sandbox that is mounted there, as its record has it; to be freed. NULL: it has none. */
+static char *cgroup_name(const char *mount)
+{
+    char box[512], *name = NULL, *text = NULL;
+
+    snprintf(box, sizeof box, "%.*s", (int)(strrchr(mount, '/') - mount), mount);
+    for (int tries = 0; tries < 1000 && !(text && strstr(text, "\"permfs\"")); tries++) {
+        free(text);
+        text = tree_read(box, "box.json", NULL); /* which is written anew just behind the mount */
+        usleep(10000);
+    }
+    name = text ? strstr(text, "/stockade/") : NULL;
+    name = name ? strndup(name + 10, strcspn(name + 10, "\"")) : NULL;
+    free(text);
+    return name;
+}
+
+static size_t cgroups_named(const char *name)
+{
+    char pattern[256];
+    glob_t found;
+    size_t n;
+
+    snprintf(pattern, sizeof pattern, "/sys/fs/cgroup/*/stockade/%s", name);
+    n = glob(pattern, 0, NULL, &found) ? 0 : found.gl_pathc;
+    globfree(&found);
+    return n;
+}
+
+/* A host that is killed leaves its sandboxes' cgroups to whoever opens the state directory next. */
+Test(conformance_command, an_interrupt_ends_it_and_leaves_nothing)
+{
+    const char *args[] = { "conformance", "bwrap", "--filter", "ttl/L4_idle_counts_sessions_commands", NULL };
+    struct command_running running;
+    char *scratch, *mount, *cgroup;
+
+    world_need_bwrap();
+    scratch = scratch_make();
+    running = stockade_start(false, args);
+    mount = mount_await(scratch);
+    cgroup = mount ? cgroup_name(mount) : NULL;
+    cr_expect(!cgroup || cgroups_named(cgroup) > 0, "%s", cgroup);
+    expect_interrupted(&running, scratch);
+    cr_expect(!cgroup || cgroups_named(cgroup) == 0, "cgroup %s is left", cgroup);
+    free(cgroup);
+    free(mount);
+    free(scratch);
 }
 
 Test(conformance_command, a_bad_plugin_fails)
