@@ -19,7 +19,9 @@ pkg-cflags = $(eval pkg-cflags := $(shell pkg-config --cflags $(PKGS)))$(pkg-cfl
 
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wvla -Wundef
 HARDEN := -fstack-protector-strong $(if $(SAN),,-D_FORTIFY_SOURCE=2)
-CFLAGS ?= -O2 -g
+# Compiling is a large part of `make check`: sanitized programs and tests are optimized no more than they need.
+OPTIMIZE = $(if $(SAN),-O1,-O2)
+CFLAGS ?= $(OPTIMIZE) -g
 CPPFLAGS_ALL = -D_GNU_SOURCE -DSTOCKADE_VERSION='"$(VERSION)"' -I. -Iplugins -Iplugins/common $(CPPFLAGS)
 CFLAGS_ALL = -std=gnu11 $(WARN) $(HARDEN) $(CFLAGS) -fPIC -fvisibility=hidden -pthread -MMD -MP $(pkg-cflags) \
 	$(if $(SAN),-fsanitize=$(SAN) -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -51,11 +53,12 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/u
 SUPPORT_OBJ := $(call obj,tests/support/*.c)
 RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,box_ops fixture host lacks main sweep)
 PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent
-TESTS := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/engine $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
+SUITES := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
+TESTS := $(SUITES) $(BUILD)/tests/engine
 JUDGES := $(BUILD)/tests/fsx $(BUILD)/tests/workspace
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
-.PHONY: all unit deps demo check chaos check-full check-fs bench asan tsan fuzz lint format install clean tests judges programs
+.PHONY: all unit deps demo check chaos check-full check-fs bench asan tsan fuzz lint format install clean tests suites threads judges programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -67,6 +70,11 @@ programs: $(PROGRAMS)
 unit: $(UNIT_TESTS) $(TEST_PLUGINS)
 
 tests: $(TESTS) $(EXAMPLES) $(JUDGES) $(BUILD)/tests/bench $(BUILD)/tests/stress $(BUILD)/tests/chaos
+
+# What sanitized trees are made for, and nothing else: those of suites_sanitized, and of threads.sh.
+suites: programs $(SUITES)
+
+threads: $(LIB)/bwrap.so $(LIBEXEC)/permfs $(LIBEXEC)/agent $(BUILD)/tests/stress
 
 judges: $(JUDGES)
 
@@ -137,6 +145,8 @@ $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o $(BUILD)/libstockade.a
 
 $(BUILD)/obj/examples/%.o: CPPFLAGS_ALL += -Ihost
 $(BUILD)/obj/tests/%.o: CPPFLAGS_ALL += -Itests/support
+$(BUILD)/obj/tests/%.o: OPTIMIZE = $(if $(SAN),-O0,-O1)
+$(BUILD)/obj/tests/bench/%.o: OPTIMIZE = -O2
 $(BUILD)/obj/tests/engine/%.o $(BUILD)/obj/tests/chaos/%.o: CPPFLAGS_ALL += -Itests/conformance
 
 # Archives, so that a unit test links just what it names.

@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 . tests/suites.sh
 full=yes
 
-make --no-print-directory -j"$(nproc)" SAN=address,undefined programs tests
+make --no-print-directory -j"$(nproc)" SAN=address,undefined suites
 stage build/san-address
 suites_sanitized
 engine_stop

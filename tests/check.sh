@@ -26,11 +26,11 @@ if can_be_root; then
     suites_user
 fi
 
-make --no-print-directory -j"$(nproc)" SAN=address,undefined programs tests
+make --no-print-directory -j"$(nproc)" SAN=address,undefined suites
 stage build/san-address
 suites_sanitized
 
-make --no-print-directory -j"$(nproc)" SAN=thread programs build/san-thread/tests/stress
+make --no-print-directory -j"$(nproc)" SAN=thread threads
 stage build/san-thread
 check "tsan, many threads on one runtime" tests/threads.sh 10
 

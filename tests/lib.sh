@@ -183,9 +183,12 @@ engine_stop() {
 
 # stage BUILD: copies a build out of the checkout, for an ordinary user need not be able to read where that lies.
 stage() {
+    local part
     export STOCKADE_BUILD=$work/$(echo "$1" | tr / -)
     mkdir -p "$STOCKADE_BUILD"
-    cp -a "$1"/{stockade,libstockade.so,lib,libexec,tests} "$STOCKADE_BUILD"/
+    for part in stockade libstockade.so lib libexec tests; do
+        [ ! -e "$1/$part" ] || cp -a "$1/$part" "$STOCKADE_BUILD"/
+    done
     chmod -R go+rX "$STOCKADE_BUILD"
 }
 

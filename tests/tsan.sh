@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . tests/lib.sh
 export TMPDIR=$work
 
-make --no-print-directory -j"$(nproc)" SAN=thread programs build/san-thread/tests/stress
+make --no-print-directory -j"$(nproc)" SAN=thread threads
 stage build/san-thread
 check "tsan, many threads on one runtime" tests/threads.sh 30
 check "nothing is left running or mounted" tests/nothing_left.sh "$work"
