@@ -3,7 +3,7 @@
 set -euo pipefail
 
 packages=(gcc make pkg-config musl-tools libcurl4-openssl-dev libcjson-dev libfuse3-dev fuse3 libcriterion-dev
-    libseccomp-dev uthash-dev bubblewrap docker.io docker-registry)
+    libseccomp-dev uthash-dev bubblewrap docker.io docker-registry btrfs-progs)
 
 # Either of the two that exclude each other will do.
 [ -x /bin/busybox ] || packages+=(busybox-static)

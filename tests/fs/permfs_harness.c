@@ -99,7 +99,7 @@ void harness_mount_image(struct harness *h, const char *place, const char *type,
 
     n++;
     harness_run(h,
-                "truncate -s %dM %s/image%d && PATH=$PATH:/sbin:/usr/sbin mkfs.%s -q %s/image%d && "
+                "truncate -s %dM %s/image%d && PATH=$PATH:/sbin:/usr/sbin mkfs.%s -q %s/image%d 2>/dev/null && "
                 "mount -o loop %s/image%d %s && rm -rf %s/lost+found",
                 mib, h->dir, n, type, h->dir, n, h->dir, n, place, place);
 }
