@@ -289,7 +289,7 @@ CONFORMANCE_TEST(exec_tree, N3_fork_bomb)
                   !strcmp(why, "EAGAIN"),
               "%s", run_describe(r));
     for (int i = 0; i < 2; i++) {
-        EXPECT_RUN_STATUS(RT_E_TIMEOUT, run_request("box", REQUEST(.shell = "b() { b | b & }; b; exec sleep 1000",
+        EXPECT_RUN_STATUS(RT_E_TIMEOUT, run_request("box", REQUEST(.shell = "b() { b | b & }; b & exec sleep 1000",
                                                                    .timeout_ms = 2000, .grace_ms = 300)));
         EXPECT_RUN(sh("box", "echo after"), 0, "after\n");
         EXPECT_RUN(sh("box", "(true) && (true) && echo forks"), 0, "forks\n");
