@@ -139,7 +139,7 @@ CONFORMANCE_TEST(delta_commit, D7_a_hidden_file_that_comes_during_a_commit_stays
         hidden_round(ms);
 }
 
-CONFORMANCE_TEST(delta_commit_full, D7_a_hidden_file_at_every_moment_of_a_commit)
+CONFORMANCE_TEST_LONG(delta_commit_full, D7_a_hidden_file_at_every_moment_of_a_commit)
 {
     NEED(RT_CAP_DELTA);
     for (int ms = 0; ms <= 120; ms++)

@@ -286,7 +286,7 @@ CONFORMANCE_TEST(exhaustion, R5_few_fds)
     walk(&fds, 2, 1, 2);
 }
 
-CONFORMANCE_TEST(exhaustion_full, R5_every_number_of_fds)
+CONFORMANCE_TEST_LONG(exhaustion_full, R5_every_number_of_fds)
 {
     walk(&fds, 0, 1, 60);
 }
@@ -303,7 +303,7 @@ CONFORMANCE_TEST(exhaustion, R5_few_processes)
     walk(&processes, 2, 1, 2);
 }
 
-CONFORMANCE_TEST(exhaustion_full, R5_every_number_of_processes)
+CONFORMANCE_TEST_LONG(exhaustion_full, R5_every_number_of_processes)
 {
     processes_need();
     walk(&processes, 0, 1, 20);
@@ -316,7 +316,7 @@ CONFORMANCE_TEST(exhaustion, R5_a_full_disk)
     disk_unmount();
 }
 
-CONFORMANCE_TEST(exhaustion_full, R5_a_disk_ever_less_full)
+CONFORMANCE_TEST_LONG(exhaustion_full, R5_a_disk_ever_less_full)
 {
     disk_mount();
     walk(&shortage_pages, 0, 1, 12);

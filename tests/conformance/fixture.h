@@ -34,11 +34,14 @@ extern struct fixture fx;
 
 /*
  * Defines a test: `CONFORMANCE_TEST(suite, id_name) { ... }`, its name beginning with the contract's line. After the
- * body the guard checks that nothing is left; after a failed body fixture_end() only cleans up.
+ * body the guard checks that nothing is left; after a failed body fixture_end() only cleans up. One that hangs is ended
+ * after five minutes; CONFORMANCE_TEST_LONG is for those that may need more on a busy machine.
  */
-#define CONFORMANCE_TEST(suite, name, ...)                                                                             \
+#define CONFORMANCE_TEST(suite, name, ...)      CONFORMANCE_TEST_WITHIN(300, suite, name, ##__VA_ARGS__)
+#define CONFORMANCE_TEST_LONG(suite, name, ...) CONFORMANCE_TEST_WITHIN(3600, suite, name, ##__VA_ARGS__)
+#define CONFORMANCE_TEST_WITHIN(seconds, suite, name, ...)                                                             \
     static void suite##_##name(void);                                                                                  \
-    Test(suite, name, .init = fixture_begin, .fini = fixture_end, .timeout = 300, ##__VA_ARGS__)                       \
+    Test(suite, name, .init = fixture_begin, .fini = fixture_end, .timeout = (seconds), ##__VA_ARGS__)                 \
     {                                                                                                                  \
         suite##_##name();                                                                                              \
         fixture_check();                                                                                               \

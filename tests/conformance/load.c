@@ -81,7 +81,7 @@ static int32_t count(void *user, int32_t stream, const void *data, size_t len)
     return 1;
 }
 
-CONFORMANCE_TEST(load, X2_eight_gib_in_constant_memory)
+CONFORMANCE_TEST_LONG(load, X2_eight_gib_in_constant_memory)
 {
     struct rusage before, after;
     uint64_t total = 0;

@@ -388,7 +388,7 @@ CONFORMANCE_TEST(recovery, R1_killed_on_its_way)
     }
 }
 
-CONFORMANCE_TEST(recovery_full, R1_killed_at_every_moment_of_its_way)
+CONFORMANCE_TEST_LONG(recovery_full, R1_killed_at_every_moment_of_its_way)
 {
     for (int ms = 0; ms < 60; ms++) {
         kill_after_ms(ms, RT_LIFETIME_HOST);

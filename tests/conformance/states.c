@@ -343,7 +343,7 @@ CONFORMANCE_TEST(states, L5_two_kinds_of_callers_at_once)
     pairs_expect(2);
 }
 
-CONFORMANCE_TEST(states_full, L5_two_kinds_of_callers_at_once_many_times)
+CONFORMANCE_TEST_LONG(states_full, L5_two_kinds_of_callers_at_once_many_times)
 {
     pairs_expect(40);
 }
