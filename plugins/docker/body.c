@@ -104,13 +104,18 @@ static bool add_limits(cJSON *host, const rt_limits *limits)
     return ok;
 }
 
+const char *container_runtime(const struct docker_settings *settings, const struct spec *spec)
+{
+    return spec->oci_runtime[0] ? spec->oci_runtime : settings->oci_runtime;
+}
+
 static bool add_host(cJSON *body, const struct docker_settings *settings, const struct boot *boot,
                      const struct container_terms *terms)
 {
     const struct spec *spec = boot->spec;
     cJSON *host = cJSON_AddObjectToObject(body, "HostConfig"),
           *log = host ? cJSON_AddObjectToObject(host, "LogConfig") : NULL;
-    const char *runtime = spec->oci_runtime[0] ? spec->oci_runtime : settings->oci_runtime;
+    const char *runtime = container_runtime(settings, spec);
 
     return log && json_add_str(log, "Type", "none") && add_mounts(host, boot, terms->is_podman) &&
            add_caps(host, settings, boot->identity) && add_security(host, settings, terms->seccomp) &&

@@ -15,7 +15,9 @@
 #define SETTLE_MS        2000 /* how much longer an answer that changes something is awaited after a cancel */
 #define START_LIMIT_MS   120000
 #define END_LIMIT_MS     10000 /* of removing a container; a storage driver may be slow */
-#define DIED_LIMIT_MS    5000  /* of the Engine's finding out that a container has ended; seconds where it is busy */
+#define REMOVE_TRIES     3
+#define REMOVE_PAUSE_MS  100
+#define DIED_LIMIT_MS    5000 /* of the Engine's finding out that a container has ended; seconds where it is busy */
 #define EVENTS_LIMIT_MS  5000
 #define SWEEP_LIMIT_MS   5000
 #define SWEEP_WAIT_MS    100             /* for sandboxes that somebody is at work on, all of them together */
@@ -64,8 +66,13 @@ static int32_t patient_call(struct op *op, const char *method, const char *name,
 
 /* ---- ending ---- */
 
-/* Kills it if it runs, and removes it with its volumes. RT_OK if there is none. */
-static int32_t container_remove(struct op *op, const char *name)
+/* Podman has an error of its own for one that goes while it is at it. */
+static bool is_gone(const struct op *op, long http)
+{
+    return http == 404 || (http == 500 && strstr(op->err->message, "no such container"));
+}
+
+static int32_t remove_once(struct op *op, const char *name, long *ret_http)
 {
     struct engine_answer answer;
     int32_t status = patient_call(op, "DELETE", name, "?force=1&v=1", END_LIMIT_MS, SETTLE_MS, &answer);
@@ -75,10 +82,26 @@ static int32_t container_remove(struct op *op, const char *name)
         engine_answer_release(&answer);
         status = patient_call(op, "POST", name, "/wait?condition=removed", END_LIMIT_MS, SETTLE_MS, &answer);
     }
-    if (answer.http == 404)
+    *ret_http = answer.http;
+    if (status && is_gone(op, answer.http))
         status = RT_OK;
     engine_answer_release(&answer);
     return status;
+}
+
+/*
+ * Kills it if it runs, and removes it with its volumes. RT_OK if there is none. Podman fails where the container ends
+ * by itself at that moment, and can remove it a moment later.
+ */
+static int32_t container_remove(struct op *op, const char *name)
+{
+    for (int tries = 1;; tries++) {
+        long http;
+        int32_t status = remove_once(op, name, &http);
+
+        if (!status || http != 500 || tries == REMOVE_TRIES || op_sleep_ms(op, REMOVE_PAUSE_MS))
+            return status;
+    }
 }
 
 /* The Engine did not say that a container is gone: looked at again when it answers. */
@@ -303,6 +326,16 @@ static int32_t relay_up(struct op *op, struct boot *boot, const char *id)
     return status;
 }
 
+/* What Podman's service would leave out without a word. */
+static int32_t podman_check(struct op *op, const struct spec *spec)
+{
+    const char *runtime = container_runtime(docker_settings_of(op), spec);
+
+    return runtime[0] ? op_fail(op, RT_E_UNSUPPORTED, 0,
+                                "OCI runtime '%s': Podman's service runs every container by its own", runtime)
+                      : RT_OK;
+}
+
 int32_t docker_boot(struct op *op, struct boot *boot)
 {
     struct docker *docker = docker_of(op);
@@ -315,10 +348,12 @@ int32_t docker_boot(struct op *op, struct boot *boot)
 
     if (!status)
         status = engine_ready(op, docker->engine, &terms.is_podman);
+    if (!status && terms.is_podman)
+        status = podman_check(op, boot->spec);
     if (status)
         return status;
     left_clean(op, boot->spec->id);
-    terms.seccomp = seccomp;
+    terms.seccomp = terms.is_podman && seccomp ? docker_settings_of(op)->seccomp_profile : seccomp;
     body = name ? container_body(docker_settings_of(op), boot, &terms) : NULL;
     if (!body)
         return op_fail(op, RT_E_NOMEM, 0, "describe the container");
@@ -411,18 +446,22 @@ static void events_read(struct op *op, const struct record *record, struct obitu
 bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size)
 {
     struct obituary obituary = { 0 };
+    int code;
 
     if (proc_id_is_alive(&record->init)) /* it is something else that has died */
         return true;
     if (!verdict_await(op, record, &obituary))
         return false;
     events_read(op, record, &obituary);
+    code = atoi(obituary.code);
     if (obituary.oom)
         snprintf(why, size, "its container was killed for want of memory");
     else if (obituary.signal[0])
         snprintf(why, size, "its container was killed by signal %s", obituary.signal);
+    else if (obituary.dead && code > 128) /* its agent ends with no such code by itself */
+        snprintf(why, size, "its container was killed by signal %d", code - 128);
     else if (obituary.dead)
-        snprintf(why, size, "its container ended with exit code %s", obituary.code);
+        snprintf(why, size, "its container ended with exit code %d", code);
     return true;
 }
 

@@ -66,7 +66,7 @@ static inline const struct docker_settings *docker_settings_of(const struct op *
 /* What a container's creation depends on beside settings and specification. */
 struct container_terms {
     const char *state_id;
-    const char *seccomp; /* the profile's text, or NULL */
+    const char *seccomp; /* the profile's text, for Podman its path; or NULL */
     bool is_podman;
     bool relayed; /* exec_transport "engine" */
 };
@@ -74,6 +74,8 @@ struct container_terms {
 /* The body of a container's creation. NULL if memory runs out. */
 cJSON *container_body(const struct docker_settings *settings, const struct boot *boot,
                       const struct container_terms *terms);
+/* The OCI runtime that it is to have; "" = the Engine's default. */
+const char *container_runtime(const struct docker_settings *settings, const struct spec *spec);
 /* The container's name, of the state directory's id and the sandbox's; to be freed. */
 char *container_name(const char *state_id, const char *id);
 

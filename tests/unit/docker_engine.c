@@ -1,5 +1,6 @@
 /* The Engine client against a server that answers what it likes (contract B3, R4). */
 #include "docker/docker.h"
+#include "docker/relay.h"
 #include "error.h"
 #include "fake_engine.h"
 #include "util.h"
@@ -388,6 +389,55 @@ Test(docker_engine, L8_of_an_end_whose_events_are_forgotten)
     BEGIN(VERSION, { .status = "200 OK", .body = "{\"StatusCode\":3}" }, { .status = "200 OK", .body = "" });
     expect_died(true, "its container ended with exit code 3");
 }
+
+Test(docker_engine, L8_a_code_that_tells_of_a_signal)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "{\"StatusCode\":137}" }, { .status = "200 OK", .body = "" });
+    expect_died(true, "its container was killed by signal 9");
+}
+
+/* ---- removing a container ---- */
+
+#define PODMAN_RACE                                                                                                    \
+    {                                                                                                                  \
+        .status = "500 Internal Server Error",                                                                         \
+        .body = "{\"message\":\"cannot remove container x as it could not be stopped: sending SIGKILL to it\"}"        \
+    }
+
+static int32_t removed(void)
+{
+    const struct record record = { .backend_id = "0123456789abcdef", .init = proc_id_of(getpid()) };
+    rt_error err = RT_ERROR_INIT;
+    int32_t status;
+
+    cr_assert_eq(relays_new(&err, &t.docker.relays), RT_OK, "%s", err.message);
+    op_init(&t.op, &t.rt, &t.call, "test");
+    status = docker_end(&t.op, &record);
+    relays_free(t.docker.relays);
+    return status;
+}
+
+Test(docker_engine, L5_a_container_that_ends_while_it_is_removed)
+{
+    BEGIN(VERSION, PODMAN_RACE, { .status = "204 No Content", .body = "" });
+    cr_expect_eq(removed(), RT_OK, "%s", t.op.err->message);
+}
+
+Test(docker_engine, L5_a_container_that_goes_while_it_is_removed)
+{
+    BEGIN(VERSION, { .status = "500 Internal Server Error",
+                     .body = "{\"message\":\"container x does not exist in database: no such container\"}" });
+    cr_expect_eq(removed(), RT_OK, "%s", t.op.err->message);
+}
+
+Test(docker_engine, L5_a_container_that_cannot_be_removed)
+{
+    BEGIN(VERSION, PODMAN_RACE);
+    cr_expect_eq(removed(), RT_E_UNAVAILABLE, "%s", t.op.err->message);
+    cr_expect_not_null(strstr(t.op.err->message, "could not be stopped"), "%s", t.op.err->message);
+}
+
+/* ---- why a container died, of an Engine that fails ---- */
 
 Test(docker_engine, L8_is_asked_again_where_the_engine_failed)
 {
