@@ -21,7 +21,7 @@ export DOCKER_HOST=${STOCKADE_TEST_DOCKER_HOST:-unix://$dir/docker.sock}
 images=(stockade-test:busybox stockade-test:empty stockade-test:wilful)
 
 reachable() {
-    docker version >/dev/null 2>&1
+    timeout 60 docker ps -q >/dev/null 2>&1
 }
 
 # Waits for the daemon that has just been started, $1.
@@ -46,9 +46,20 @@ start_private() {
     await $!
 }
 
+# Where Podman and its OCI runtime write whatever they are told.
+podman_places() {
+    local place
+    for place in /run/containers/networks /run/containers /run/runc /var/lib/containers/cache/blob-info-cache-v1.boltdb \
+        /var/lib/containers/cache /var/lib/containers /sys/fs/cgroup/libpod_parent /sys/fs/cgroup/*/libpod_parent; do
+        [ ! -e "$place" ] || echo "$place"
+    done
+}
+
 # Podman's own limits of open files and processes are beyond what some machines allow: root need not have CAP_SYS_RESOURCE.
 # Of a limit in its config the service takes the soft one for the hard one, so both are the same; and it gives up its own
-# right to more than 32768 processes. Nobody but cgroupfs and a file is there to keep its cgroups and events.
+# right to more than 32768 processes. Nobody but cgroupfs and a file is there to keep its cgroups and events. Locks in
+# shared memory would be shared with the machine's own Podman. crun, its default, refuses a machine with both versions of
+# cgroups in use.
 start_podman() {
     local files processes
     files=$(ulimit -Hn)
@@ -59,12 +70,18 @@ start_podman() {
 default_ulimits = ["nofile=$files:$files", "nproc=$processes:$processes"]
 netns = "none"
 log_driver = "k8s-file"
+cgroups = "no-conmon"
 [engine]
 cgroup_manager = "cgroupfs"
+runtime = "runc"
+lock_type = "file"
 events_logger = "file"
 events_logfile_path = "$dir/events"
 tmp_dir = "$dir/tmp"
 END
+    podman_places >"$dir/before"
+    # In there, for conmon leaves files where it is started.
+    cd "$dir"
     CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
         system service --time 0 "$DOCKER_HOST" >"$dir/log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
@@ -115,11 +132,35 @@ again() {
     start_private
 }
 
+# Processes of this directory's daemon, but for that itself: of dockerd its shims, of Podman its monitors and the
+# programs that tidy up behind a container.
+helpers() {
+    local pid
+    for pid in /proc/[0-9]*; do
+        grep -qzF -e "$dir/exec/containerd/containerd.sock" -e "$dir/root" "$pid/cmdline" 2>/dev/null && echo "${pid#/proc/}"
+    done || true
+}
+
+# Of Podman: containers that it did not end itself, and what it left in other places where that was not before.
+podman_tidy() {
+    local place
+    for place in "$dir"/root/overlay-containers/*/; do
+        runc delete --force "$(basename "$place")" 2>/dev/null || true
+    done
+    for _ in $(seq 50); do
+        [ -n "$(helpers)" ] || break
+        sleep 0.1
+    done
+    podman_places | while read -r place; do
+        grep -qxF "$place" "$dir/before" || rmdir "$place" 2>/dev/null || rm -f "$place" 2>/dev/null || true
+    done
+}
+
 # Ends the daemon and what runs in it: its containers first, so that their processes end before their mounts go.
 stop_private() {
     local pid mount
     if reachable; then
-        docker ps -aq | xargs -r docker rm -fv >/dev/null
+        docker ps -aq | timeout 120 xargs -r docker rm -fv >/dev/null || true
     fi
     if pid=$(cat "$dir/pid" 2>/dev/null) && kill -TERM "$pid" 2>/dev/null; then
         for _ in $(seq 300); do
@@ -127,9 +168,8 @@ stop_private() {
             sleep 0.1
         done
     fi
-    for pid in /proc/[0-9]*; do # shims of a daemon that did not come back
-        grep -qzF "$dir/exec/containerd/containerd.sock" "$pid/cmdline" 2>/dev/null && kill -9 "${pid#/proc/}" || true
-    done
+    [ "$kind" != podman ] || podman_tidy
+    helpers | xargs -r kill -9 2>/dev/null || true
     awk -v below="$dir/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | while read -r mount; do
         umount -l "$mount" 2>/dev/null || true # one that was below another is gone with it
     done
