@@ -51,7 +51,7 @@ PLUGINS := $(BACKENDS:%=$(LIB)/%.so)
 TEST_PLUGINS := $(patsubst tests/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildcard tests/plugins/*.c))
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 SUPPORT_OBJ := $(call obj,tests/support/*.c)
-RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,box_ops fixture host lacks main sweep)
+RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,box_ops cgroups fixture host lacks main sweep)
 PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent
 SUITES := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
 TESTS := $(SUITES) $(BUILD)/tests/engine

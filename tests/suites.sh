@@ -72,9 +72,11 @@ suites_docker() {
     part 'workspace/*'
     contract "conformance: docker as root, for another user" docker-owner "${as_root[@]}" "$tests/conformance" \
         "${on_docker[@]}" --owner "$(id -u stockade-test)"
-    run "docker: images, deaths and faults of the Engine" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs"
+    run "docker: images, deaths and faults of the Engine" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs" \
+        --filter '!(faults)/*' # which kill the Engine
     check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
     check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
+    check "docker: an Engine that fails in the middle of things" "${as_root[@]}" "$top/tests/engine/faults.sh"
     check "docker: an Engine that does not see the workspace" "${as_root[@]}" "$top/tests/engine/elsewhere.sh"
     check "docker: TLS" "${as_root[@]}" "$top/tests/engine/tls.sh"
     on_engine=("${on_docker[@]:0:4}" --config "{\"docker_host\":\"$engine\",\"exec_transport\":\"engine\"}"

@@ -163,23 +163,38 @@ static void command_pass(struct bridge *bridge, uint32_t type, const char *body,
         close(fds[--made]);
 }
 
-/* The host has another use for this bridge: the connection that it had ends. */
-static void connection_renew(struct bridge *bridge)
+/* Something of the bridge's own, without fds. */
+static void host_tell(struct bridge *bridge, uint32_t type, const void *body, size_t len)
 {
     struct wire_out out = { 0 };
 
+    wire_put_u32(&out, type);
+    wire_put_bytes(&out, body, len);
+    wire_put_u32(&out, 0);
+    mux_send(&bridge->mux, out.data, out.len);
+    bridge->over |= out.failed;
+    wire_out_release(&out);
+}
+
+static void hello_tell(struct bridge *bridge)
+{
+    struct wire_out pid = { 0 };
+
+    wire_put_u32(&pid, (uint32_t)getpid());
+    host_tell(bridge, RELAY_HELLO, pid.data, pid.len);
+    wire_out_release(&pid);
+}
+
+/* The host has another use for this bridge: the connection that it had ends. */
+static void connection_renew(struct bridge *bridge)
+{
     close(bridge->agent);
     if (bridge->answers >= 0)
         close(bridge->answers);
     bridge->answers = -1;
     mux_reset_all(&bridge->mux);
     bridge->agent = agent_connect(bridge->name);
-    wire_put_u32(&out, RELAY_RESET);
-    wire_put_bytes(&out, "", 0);
-    wire_put_u32(&out, 0);
-    mux_send(&bridge->mux, out.data, out.len);
-    bridge->over |= out.failed;
-    wire_out_release(&out);
+    host_tell(bridge, RELAY_RESET, "", 0);
 }
 
 static void host_message(void *arg, const void *data, size_t size)
@@ -302,6 +317,7 @@ int bridge_main(int argc, char **argv)
     sigprocmask(SIG_SETMASK, &all, NULL);
     (void)fcntl(STDOUT_FILENO, F_SETFL, O_WRONLY | O_NONBLOCK);
     mux_init(&bridge.mux, host_message, &bridge);
+    hello_tell(&bridge);
     while (!bridge.over && !bridge.mux.failed && (bridge.agent >= 0 || mux_unsent(&bridge.mux)))
         bridge_once(&bridge);
     return bridge.agent < 0 ? 0 : 1;

@@ -7,6 +7,8 @@
  * number of fds and of each a u32 (enum relay_fd); a file's bytes follow. The others are the mux's channels, numbered
  * as the fds are.
  *
+ * The first that a bridge says is RELAY_HELLO with its pid, as u32: as which the sandbox knows it.
+ *
  * A bridge serves one connection after the other: RELAY_RESET ends the one and makes the next, and is answered by
  * itself; what the bridge says before that is of the old one.
  */
@@ -23,8 +25,10 @@ enum relay_fd {
 };
 
 #define RELAY_FDS_MAX     4
-#define RELAY_TTY_CHANNEL 4  /* MUX_LASTING: a session's is of all its commands */
-#define RELAY_RESET       0u /* a message's type: none of agent_proto.h's */
+#define RELAY_TTY_CHANNEL 4 /* MUX_LASTING: a session's is of all its commands */
+/* Messages' types: none of agent_proto.h's. */
+#define RELAY_RESET 0u
+#define RELAY_HELLO UINT32_MAX
 
 #define RELAY_INSIDE_ARG "inside"
 #define RELAY_BRIDGE_ARG "bridge"

@@ -215,7 +215,21 @@ static size_t body_take(char *data, size_t size, size_t n, void *arg)
 
 /* ---- the exchange ---- */
 
-static int32_t failure(struct op *op, const struct http_pool *pool, const struct line *line, const struct intake *in,
+/* Whether nobody listens there any more. */
+static bool engine_is_gone(const struct op *op, struct http_pool *pool)
+{
+    struct line *line = NULL;
+    struct op aside;
+    CURL *easy;
+    int32_t status;
+
+    op_init_aside(&aside, op);
+    status = http_connect(&aside, pool, &easy, &line);
+    http_disconnect(line);
+    return status == RT_E_UNAVAILABLE;
+}
+
+static int32_t failure(struct op *op, struct http_pool *pool, const struct line *line, const struct intake *in,
                        CURLcode code)
 {
     const char *name = pool->address->text, *why = line->why[0] ? line->why : curl_easy_strerror(code);
@@ -244,6 +258,8 @@ static int32_t failure(struct op *op, const struct http_pool *pool, const struct
     case CURLE_OUT_OF_MEMORY:
         return op_fail(op, RT_E_NOMEM, 0, "a request to the Engine");
     default: /* cut off, malformed */
+        if (code == CURLE_PARTIAL_FILE && engine_is_gone(op, pool))
+            return op_fail(op, RT_E_UNAVAILABLE, 0, "the Engine at %s ended in the middle of its answer", name);
         return op_fail(op, RT_E_PROTOCOL, 0, "the Engine at %s: %.200s", name, why);
     }
 }

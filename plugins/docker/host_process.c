@@ -178,6 +178,20 @@ static bool tree_kill(struct view *view, const struct proc_id *root)
     return false;
 }
 
+/* A bridge comes from outside: what runs inside has its parent there. */
+void host_bridge_kill(pid_t init_pid, pid_t pid)
+{
+    struct view view = { 0 };
+    pid_t root = view_read(&view) ? root_find(&view, init_pid, pid) : 0;
+    const struct proc_id id = proc_id_of(root);
+    cleanup_fd int fd = proc_id_open(&id);
+    const struct seen *seen = view_find(&view, root);
+
+    if (fd >= 0 && seen && !same_namespace(seen->ppid, init_pid) && is_known_as(root, pid))
+        (void)pidfd_signal(fd, SIGKILL);
+    free(view.seen);
+}
+
 bool host_process_kill(pid_t init_pid, pid_t pid)
 {
     struct view view = { 0 };

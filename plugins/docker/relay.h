@@ -40,6 +40,8 @@ int32_t lease_start(struct op *op, const char *agent, pid_t init_pid, pid_t *ret
  * shows of them. False if they are not to be seen here, or do not end.
  */
 bool host_process_kill(pid_t init_pid, pid_t pid);
+/* Kills the bridge that the sandbox of this init knows as pid, if it is there. */
+void host_bridge_kill(pid_t init_pid, pid_t pid);
 
 /* ---- relay.c and relay_serve.c ---- */
 
@@ -68,9 +70,11 @@ struct relay {
     struct mux mux;
     int answers;      /* where a session's answers go instead; -1 = none */
     int64_t until_ns; /* when idle, or when what is to be done should have been done; 0 = never */
+    pid_t bridge;     /* inside; 0 = not known yet, and nothing is asked of it */
     pid_t pid;        /* of the command, inside; 0 = none, or it has ended */
     int64_t kill_ns;  /* the command is to be dead by then; 0 = it is not being killed */
     bool more;        /* the stream may have more than poll(2) knows of */
+    bool lost;        /* the stream has ended */
     bool over;
     char packet[MSG_PACKET_MAX];
 };

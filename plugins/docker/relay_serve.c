@@ -196,6 +196,15 @@ static void command_follow(struct relay *relay, uint32_t type, const void *body,
         input_drop(relay);
 }
 
+static void hello_take(struct relay *relay, const void *body, size_t len)
+{
+    struct wire_in in = wire_in_over(body, len);
+    uint32_t pid = wire_get_u32(&in);
+
+    relay->over |= relay->bridge || !wire_in_done(&in) || pid < 2 || pid > INT32_MAX;
+    relay->bridge = relay->over ? 0 : (pid_t)pid;
+}
+
 void relay_message(void *arg, const void *data, size_t size)
 {
     struct relay *relay = arg;
@@ -209,6 +218,8 @@ void relay_message(void *arg, const void *data, size_t size)
     n = wire_get_u32(&in);
     if (n > 1 || (n && wire_get_u32(&in) != RELAY_TTY) || !wire_in_done(&in)) {
         relay->over = true;
+    } else if (type == RELAY_HELLO) {
+        hello_take(relay, body, len);
     } else if (type == RELAY_RESET && relay->conn < 0) {
         relay->until_ns = now_ns() + IDLE_NS;
         relay_set_state(relay, RELAY_IDLE);
@@ -262,7 +273,8 @@ static void stream_ready(struct relay *relay)
             relay->more = false;
             return;
         }
-        if (n <= 0 || !stream_take(relay, chunk, (size_t)n))
+        relay->lost = n <= 0;
+        if (relay->lost || !stream_take(relay, chunk, (size_t)n))
             relay->over = true;
     }
 }
@@ -320,7 +332,7 @@ static void timers_serve(struct relay *relay)
 static void relay_once(struct relay *relay)
 {
     struct pollfd fds[FD_COUNT] = {
-        [FD_HOST] = { .fd = relay->conn, .events = POLLIN },
+        [FD_HOST] = { .fd = relay->conn, .events = relay->bridge ? POLLIN : 0 },
         [FD_STREAM] = { .fd = hijack_fd(relay->stream), .events = POLLIN },
         [FD_WAKE] = { .fd = relay->wake_fd, .events = POLLIN },
         [FD_STOP] = { .fd = relays_stop_fd(relay->all), .events = POLLIN },
@@ -351,6 +363,8 @@ void *relay_serve(void *arg)
     while (!relay->over)
         relay_once(relay);
     relay_end(relay);
+    if (relay->lost && relay->bridge) /* it need not have heard: the Engine's shim keeps its stdin open */
+        host_bridge_kill(relay->init_pid, relay->bridge);
     mux_flush(&relay->mux);
     mux_release(&relay->mux);
     relay_drop_conn(relay);

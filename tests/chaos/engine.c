@@ -1,6 +1,8 @@
 /* Faults of an Engine: by the docker command, as anybody else on the machine would do it. */
 #include "chaos.h"
 
+#include "engine_daemon.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -52,32 +54,16 @@ static void container_fault(struct dice *dice, const char *verb)
     (void)shell(command, output, sizeof output); /* it may have gone by itself */
 }
 
-static pid_t daemon_pid(void)
-{
-    char path[400];
-    int pid = 0;
-    FILE *file;
-
-    snprintf(path, sizeof path, "%s/pid", world.engine_dir);
-    file = fopen(path, "re");
-    if (!file || fscanf(file, "%d", &pid) != 1 || pid < 2 || kill(pid, 0) < 0)
-        pid = 0;
-    if (file)
-        fclose(file);
-    return pid;
-}
-
 static void daemon_kill(struct dice *dice)
 {
-    char command[500], output[2000];
-    pid_t pid = daemon_pid();
+    char output[2000];
+    pid_t pid = engine_daemon_pid(world.engine_dir);
 
     note("fault: the Engine %d is killed", (int)pid);
     if (pid)
         kill(pid, SIGKILL);
     usleep(1000 * dice_roll(dice, 1000));
-    snprintf(command, sizeof command, "tests/engine.sh again '%s' 2>&1", world.engine_dir);
-    if (shell(command, output, sizeof output))
+    if (engine_daemon_again(world.engine_dir, "", output, sizeof output))
         note("the Engine is back");
     else
         (void)complain("the Engine does not come back: %s", output); /* and the round fails without it */
@@ -85,7 +71,7 @@ static void daemon_kill(struct dice *dice)
 
 static void daemon_hang(struct dice *dice)
 {
-    pid_t pid = daemon_pid();
+    pid_t pid = engine_daemon_pid(world.engine_dir);
 
     if (!pid)
         return;

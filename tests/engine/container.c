@@ -66,7 +66,7 @@ int containers_of(const char *sandbox)
     HOST_MUST(file && fgets(id, sizeof id, file));
     fclose(file);
     snprintf(filter, sizeof filter, "label=stockade.state=%s", id);
-    snprintf(label, sizeof label, "label=stockade.sandbox=%s", sandbox);
+    snprintf(label, sizeof label, "label=stockade.sandbox%s%s", sandbox ? "=" : "", sandbox ? sandbox : "");
     text = docker_text((const char *const[]){ "docker", "ps", "-aq", "--filter", filter, "--filter", label, NULL });
     for (const char *at = text; *at; n++)
         at += strcspn(at, "\n") + (at[strcspn(at, "\n")] == '\n');
@@ -89,4 +89,24 @@ char *await_status(const char *sandbox, int status)
             return why;
         sleep_ms(100);
     }
+}
+
+static void *runner_run(void *arg)
+{
+    struct runner *runner = arg;
+
+    runner->run = run_request(runner->sandbox, REQUEST(.shell = runner->shell, .timeout_ms = RT_FOREVER));
+    return NULL;
+}
+
+void runner_start(struct runner *runner, const char *sandbox, const char *shell)
+{
+    *runner = (struct runner){ .sandbox = sandbox, .shell = shell };
+    HOST_MUST(pthread_create(&runner->thread, NULL, runner_run, runner) == 0);
+}
+
+const struct run *runner_join(struct runner *runner)
+{
+    pthread_join(runner->thread, NULL);
+    return runner->run;
 }

@@ -7,19 +7,6 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-struct runner {
-    pthread_t thread;
-    const struct run *run;
-};
-
-static void *runner_run(void *arg)
-{
-    struct runner *me = arg;
-
-    me->run = run_request("box", REQUEST(.shell = "touch up; sleep 1000", .timeout_ms = RT_FOREVER));
-    return NULL;
-}
-
 /* Does that to a running sandbox's container; then it must be an error with that cause, and start again. */
 static void dies(const char *const *deed, int32_t lifetime, const char *cause)
 {
@@ -34,15 +21,14 @@ static void dies(const char *const *deed, int32_t lifetime, const char *cause)
     spec.rules = &rule;
     spec.n_rules = 1;
     box_up_spec(&spec);
-    HOST_MUST(pthread_create(&runner.thread, NULL, runner_run, &runner) == 0);
+    runner_start(&runner, "box", "touch up; sleep 1000");
     cr_assert(tree_await(fx.codebase, "up", 20000));
     container = container_of("box");
     for (; *deed; deed++)
         argv[n++] = *deed;
     argv[n] = container;
     free(docker_text(argv));
-    pthread_join(runner.thread, NULL);
-    EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, runner.run);
+    EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, runner_join(&runner));
     why = await_status("box", RT_SANDBOX_ERROR);
     cr_expect(strstr(why, cause), "%s", why);
     EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, sh("box", "true"));

@@ -26,7 +26,7 @@ bool engine_daemon_again(const char *dir, const char *args, char *said, size_t s
     char variable[400];
     const char *argv[] = { "/bin/bash", "tests/engine.sh", "again", dir, NULL },
                *env[] = { variable, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", NULL };
-    struct command_result result;
+    struct command_result result = { .code = -1 };
     int subreaper = 0;
     bool ok;
 
@@ -36,7 +36,6 @@ bool engine_daemon_again(const char *dir, const char *args, char *said, size_t s
     ok = command_run(&(struct command){ .argv = argv, .env = env }, &result);
     (void)prctl(PR_SET_CHILD_SUBREAPER, subreaper);
     snprintf(said, size, "%s", ok ? result.err : "tests/engine.sh cannot be run");
-    ok = ok && result.code == 0;
     command_result_release(&result);
-    return ok;
+    return ok && result.code == 0;
 }

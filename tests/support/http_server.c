@@ -126,6 +126,8 @@ size_t http_request_read(const struct http_server *server, int fd, char *text)
             return 0;
         len += (size_t)n;
         text[len] = '\0';
+        if (text[0] < 'A' || text[0] > 'Z') /* TLS: whoever offers it tries without */
+            return 0;
         end = strstr(text, "\r\n\r\n");
         if (!end)
             continue;
