@@ -245,7 +245,7 @@ check: deps
 check-full: deps
 	@tests/check.sh full
 
-# 25 minutes or so; installs fio and stress-ng.
+# Half an hour or so; installs fio and stress-ng.
 check-fs: deps
 	@tests/check_fs.sh
 

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # check_fs.sh [short | PATTERN]: what others judge filesystems with, on a workspace where everything is writable: random
 # operations beside an oracle (fsx), fio's verification, stress-ng's filesystem stressors, git, a build of this
-# project, a Python virtual environment; with the fast paths on and off, as root and as an ordinary user. short takes
-# some ten seconds and needs nothing installed: fsx and git. A PATTERN is of the names of the judges to run. FSX_SEED
-# replays a run of fsx.
+# project, a Python virtual environment; with the fast paths on and off, as root and as an ordinary user; and fsx on a
+# copy-on-write workspace, whose commits have to make of the codebase what the oracle is. short takes some twenty seconds
+# and needs nothing installed: fsx and git. A PATTERN is of the names of the judges to run. FSX_SEED replays a run of
+# fsx.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/lib.sh
@@ -28,20 +29,33 @@ packages() {
     "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
 }
 
-# judge NAME FLAGS JUDGE ARGS...: in a workspace of its own, as $who; a judge that hangs ends there.
+# judged NAME COMMAND...: in a directory of its own, which is put for DIR, as $who; a judge that hangs ends there.
 judges=0
-judge() {
-    local name=$1 flags=$2 script=$3 dir
-    shift 3
+judged() {
+    local name=$1 dir
+    shift
     # shellcheck disable=SC2053 # it is a pattern
     [[ $name == $pattern ]] || return 0
     judges=$((judges + 1))
     dir=$home/judged$judges
     "${who[@]}" mkdir "$dir"
-    # shellcheck disable=SC2086 # flags are words
-    check "$name" "${who[@]}" timeout 900 "$STOCKADE_BUILD/tests/workspace" $flags "$dir" \
-        "$STOCKADE_BUILD/tests/judges/$script.sh" "$@"
+    check "$name" "${who[@]}" timeout 900 "${@/#DIR/$dir}"
     "${root[@]}" rm -rf "$dir"
+}
+
+# judge NAME FLAGS JUDGE ARGS...: in a workspace of its own.
+judge() {
+    local name=$1 flags=$2 script=$3
+    shift 3
+    # shellcheck disable=SC2086 # flags are words
+    judged "$name" "$STOCKADE_BUILD/tests/workspace" $flags DIR "$STOCKADE_BUILD/tests/judges/$script.sh" "$@"
+}
+
+# commits NAME SECONDS KEY=VALUE...: fsx on a delta, and commits of it.
+commits() {
+    local name=$1 seconds=$2
+    shift 2
+    judged "$name" "$STOCKADE_BUILD/tests/judges/commits.sh" DIR "$seconds" "$seed" "$@"
 }
 
 as() {
@@ -63,8 +77,10 @@ judged_short() {
     judge "fsx" "" fsx 2 "$seed"
     judge "fsx, each fast path off" "$off" fsx 2 "$seed"
     judge "git, 40 files" "" git 40
+    commits "fsx and commits" 2
     as user
     judge "fsx as an ordinary user" "" fsx 2 "$seed"
+    commits "fsx and commits as an ordinary user" 1
 }
 
 # all_judges WHAT FLAGS
@@ -79,11 +95,14 @@ all_judges() {
 
 judged_full() {
     as root
+    commits "fsx and commits" 40
+    commits "fsx and commits, each fast path off" 40 passthrough=false watch=false epochs=false
     all_judges "" ""
     all_judges ", passthrough off" "--no-passthrough"
     all_judges ", watch off" "--no-watch"
     all_judges ", each fast path off" "$off"
     as user
+    commits "fsx and commits as an ordinary user" 40
     all_judges " as an ordinary user" ""
     all_judges " as an ordinary user, watch off" "--no-watch"
 }

@@ -253,15 +253,17 @@ static int32_t apply(struct commit *c, size_t i)
 static int32_t finish_dirs(struct commit *c)
 {
     for (size_t i = c->all->n; i-- > 0;) {
-        const struct delta_change *change = &c->all->v[i];
+        struct delta_change *change = &c->all->v[i];
         struct site site;
         int r;
 
         if (c->outcomes[i] != APPLIED || !S_ISDIR(change->upper.st_mode))
             continue;
         r = site_open(c, i, &site);
-        if (!r)
+        if (!r) {
+            change->dir = delta_entry_stamp(&site.upper);
             r = delta_dir_finish(&site.upper, site.dir, site.name, change->kind != RT_CHANGE_METADATA);
+        }
         site_close(&site);
         if (r && r != -ESTALE && r != -ENODATA && !is_gone(r))
             return fail_at(c, i, r);
@@ -298,7 +300,7 @@ static int log_one(struct commit *c, size_t i)
         record.lower = delta_stamp_of(&lower);
     fd_closep(&dir);
     if (change->upper.st_mode)
-        record.upper = delta_stamp_of(&change->upper);
+        record.upper = S_ISDIR(change->upper.st_mode) ? change->dir : delta_stamp_of(&change->upper);
     return delta_note_add(c->delta, &record);
 }
 

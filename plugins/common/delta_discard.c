@@ -254,7 +254,7 @@ static int dir_may_go(struct delta *delta, const struct level *level, const char
 
     if (!S_ISDIR(lower->st_mode))
         return 0;
-    if (!delta_note(delta, path) || delta_is_committed(delta, path, upper))
+    if (!delta_note(delta, path) || delta_is_committed(delta, path, &a))
         return 1;
     r = delta_compare(&a, &b);
     return r < 0 ? r : r == DELTA_SAME;
@@ -268,7 +268,7 @@ static int committed_may_go(struct delta *delta, const struct level *level, cons
 
     if (S_ISDIR(upper->st_mode))
         return dir_may_go(delta, level, name, path, upper, lower);
-    if (delta_is_committed(delta, path, upper))
+    if (delta_is_committed(delta, path, &a))
         return 1;
     if (delta_is_whiteout(upper) || !lower->st_mode)
         return delta_is_whiteout(upper) && !lower->st_mode;

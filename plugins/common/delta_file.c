@@ -109,6 +109,41 @@ static int xattrs_copy(const char *from, const char *to)
     return r;
 }
 
+/* ---- stamps ---- */
+
+static uint64_t sum(uint64_t h, const char *data, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)data[i]) * UINT64_C(1099511628211); /* FNV-1a */
+    return h;
+}
+
+/* In whatever order they are listed. What cannot be read is like none. */
+static uint64_t xattrs_sum(const struct delta_entry *entry)
+{
+    char path[32];
+    cleanup_fd int fd = path_open(entry->dir, entry->name, path);
+    cleanup_free char *names = NULL, *value = malloc(XATTR_SIZE_MAX);
+    ssize_t n = fd >= 0 && value ? xattr_names(path, &names) : 0;
+    uint64_t all = 0;
+
+    for (ssize_t at = 0, len; at < n; at += (ssize_t)strlen(names + at) + 1) {
+        len = getxattr(path, names + at, value, XATTR_SIZE_MAX);
+        all += sum(sum(UINT64_C(14695981039346656037), names + at, strlen(names + at) + 1), value,
+                   len < 0 ? 0 : (size_t)len);
+    }
+    return all;
+}
+
+struct delta_stamp delta_entry_stamp(const struct delta_entry *entry)
+{
+    struct delta_stamp stamp = delta_stamp_of(&entry->st);
+
+    if (S_ISDIR(entry->st.st_mode))
+        stamp.size = xattrs_sum(entry);
+    return stamp;
+}
+
 /* ---- comparing ---- */
 
 static int data_is_same(const struct delta_entry *a, const struct delta_entry *b)

@@ -11,6 +11,12 @@ struct delta_entry {
     struct stat st; /* st_mode 0: nothing */
 };
 
+/*
+ * What stands for an entry of the upper layer in the log. A directory's times tell of what is in it: its size is put as
+ * a sum of its attributes instead.
+ */
+struct delta_stamp delta_entry_stamp(const struct delta_entry *entry);
+
 enum delta_difference { DELTA_SAME, DELTA_METADATA, DELTA_CONTENT };
 
 /*

@@ -73,12 +73,15 @@ static int emit(struct walk *w, const char *path, int32_t kind, const struct sta
     return 0;
 }
 
-bool delta_is_committed(const struct delta *delta, const char *path, const struct stat *upper)
+bool delta_is_committed(const struct delta *delta, const char *path, const struct delta_entry *upper)
 {
     const struct delta_record *note = delta_note(delta, path);
-    struct delta_stamp now = delta_stamp_of(upper);
+    struct delta_stamp now;
 
-    return note && note->kind == DELTA_COMMITTED && delta_stamp_same(&note->upper, &now);
+    if (!note || note->kind != DELTA_COMMITTED)
+        return false;
+    now = delta_entry_stamp(upper);
+    return delta_stamp_same(&note->upper, &now) && note->upper.size == now.size;
 }
 
 /* ---- deletions ---- */
@@ -173,7 +176,7 @@ static int compared(struct walk *w, const char *path, const struct delta_entry *
 static int written_self(struct walk *w, const char *path, const struct delta_entry *upper,
                         const struct delta_entry *lower, bool is_blocked)
 {
-    if (delta_is_committed(w->delta, path, &upper->st))
+    if (delta_is_committed(w->delta, path, upper))
         return 0;
     if (!lower->st.st_mode)
         return emit(w, path, RT_CHANGE_ADDED, &upper->st, &lower->st, false);
@@ -203,7 +206,7 @@ static int written_entry(struct walk *w, const struct level *level, const char *
             r = walk_level(w, &below);
     } else {
         below.rules = delta_rule(w->delta, level->rules, name, S_ISDIR(lower->st_mode)); /* of what is deleted */
-        if (below.lower >= 0 && !delta_is_committed(w->delta, path, upper))
+        if (below.lower >= 0 && !delta_is_committed(w->delta, path, &a))
             r = walk_deleted(w, &below, &is_blocked);
         if (!r)
             r = written_self(w, path, &a, &b, is_blocked);
@@ -227,7 +230,7 @@ static int upper_entry(struct walk *w, const struct level *level, const char *na
         return r;
     if (!delta_is_whiteout(&upper))
         return written_entry(w, level, name, path, &upper, &lower);
-    if (delta_is_committed(w->delta, path, &upper))
+    if (delta_is_committed(w->delta, path, &(struct delta_entry){ level->upper, name, upper }))
         return 0;
     return deleted_entry(w, level, name, &upper, &is_blocked);
 }

@@ -10,7 +10,10 @@ struct delta_change {
     bool conflict;
     bool is_blocked;          /* a directory that cannot go, for what rules hide is in it: no policy applies it */
     struct stat upper, lower; /* st_mode 0: nothing; a deletion's upper is its own mark, or nothing */
+    struct delta_stamp dir;   /* of a directory that a commit has applied: the sandbox's, as it was then */
 };
+
+struct delta_entry;
 
 /* The layers agree, which the log does not know: of a commit that was cut short, or by chance. */
 #define DELTA_CHANGE_NONE (-1)
@@ -25,6 +28,6 @@ int32_t delta_walk(struct delta *delta, struct delta_changes *ret);
 void delta_changes_free(struct delta_changes *changes);
 
 /* Whether the sandbox's entry is as a commit left it. */
-bool delta_is_committed(const struct delta *delta, const char *path, const struct stat *upper);
+bool delta_is_committed(const struct delta *delta, const char *path, const struct delta_entry *upper);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 CONFORMANCE_TEST(delta_commit, D2_every_kind_of_change_is_listed)
 {
@@ -157,6 +158,29 @@ CONFORMANCE_TEST(delta_commit, D3_of_a_stopped_sandbox)
     COMMIT("A file\n");
     cr_expect(tree_is(fx.codebase, "file", "box\n"));
     expect_changes("box", "");
+}
+
+/* A directory's times tell of what is in it, and not of its attributes. */
+CONFORMANCE_TEST(delta_commit, D2_a_directorys_attributes_after_a_commit)
+{
+    rt_sandbox_info *info = NULL;
+
+    cr_assert(tree_put(fx.codebase, "dir/in", "x"));
+    HOST_MUST(setxattr(path_of(fx.codebase, "dir"), "user.a", "1", 1, 0) == 0);
+    HOST_MUST(setxattr(path_of(fx.codebase, "dir"), "user.b", "1", 1, 0) == 0);
+    delta_up("box");
+    ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, "box", CALL, &info));
+    EXPECT_RUN(sh("box", "chmod 700 dir"), 0, "");
+    COMMIT("m dir\n");
+    EXPECT_RUN(sh("box", "echo new >dir/new"), 0, "");
+    COMMIT("A dir/new\n");
+    cr_expect(removexattr(path_of(info->mount_point, "dir"), "user.a") == 0, "%s", strerror(errno));
+    cr_expect(setxattr(path_of(info->mount_point, "dir"), "user.b", "2", 1, 0) == 0, "%s", strerror(errno));
+    COMMIT("m dir\n");
+    cr_expect(getxattr(path_of(fx.codebase, "dir"), "user.a", NULL, 0) < 0 && errno == ENODATA);
+    cr_expect(getxattr(path_of(fx.codebase, "dir"), "user.b", (char[1]){ 0 }, 1) == 1);
+    expect_changes("box", "");
+    fx.ops->sandbox_info_free(info);
 }
 
 CONFORMANCE_TEST(delta_commit, D4_discard_forgets)

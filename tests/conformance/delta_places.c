@@ -237,7 +237,7 @@ static void full_state_walk(const struct shortage *what, int step, int to)
 
 CONFORMANCE_TEST(delta_commit, R5_a_full_state_directory_during_a_commit)
 {
-    full_state_walk(&shortage_pages, 3, 9);
+    full_state_walk(&shortage_pages, 4, 8);
 }
 
 CONFORMANCE_TEST(delta_commit_full, R5_a_state_directory_ever_less_full_during_commits)

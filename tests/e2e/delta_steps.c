@@ -293,7 +293,7 @@ Test(delta_steps, D3_a_commit_killed_at_some_moments)
 
 Test(delta_steps, D3_a_commit_of_a_stopped_sandbox_killed_at_some_moments)
 {
-    walk(5, killed_stopped_at);
+    walk(4, killed_stopped_at);
 }
 
 Test(delta_steps_full, D3_a_commit_killed_at_every_moment)
@@ -374,7 +374,7 @@ static size_t hidden_at(size_t n)
 
 Test(delta_steps, D7_what_is_hidden_changed_at_some_moments_of_a_commit)
 {
-    walk(8, hidden_at);
+    walk(5, hidden_at);
 }
 
 Test(delta_steps_full, D7_what_is_hidden_changed_at_every_moment_of_a_commit)

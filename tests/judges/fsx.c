@@ -1,7 +1,10 @@
 /*
- * fsx SEED SECONDS|OPSops SUBJECT ORACLE BELOW: random operations, each made in SUBJECT and in ORACLE, a plain
+ * fsx [-w] SEED SECONDS|OPSops SUBJECT ORACLE [BELOW]: random operations, each made in SUBJECT and in ORACLE, a plain
  * directory on the same filesystem; the result, errno and whatever the call tells must be the same. From time to time,
  * and at the end, the two trees are compared whole, and so is BELOW, the directory that SUBJECT shows.
+ *
+ * Without BELOW, SUBJECT is copy-on-write: no hard links are made, which would come apart there, and a directory may
+ * refuse to be renamed. With -w, what a chmod does to is left writable by its owner.
  *
  * What is done depends on the seed alone: when it fails, it prints the number of the operation, and the same seed with
  * that number and "ops" behind it does the same again.
@@ -55,6 +58,8 @@ struct outcome {
 typedef long op_fn(struct side *s, const struct args *args, struct outcome *o);
 
 static uint64_t state, successes;
+static bool is_delta;           /* the subject is copy-on-write */
+static mode_t mode_kept = 0500; /* of what a chmod is made of */
 
 static uint32_t rnd(void)
 {
@@ -156,7 +161,7 @@ static long op_stat(struct side *s, const struct args *args, struct outcome *o)
 static long op_chmod(struct side *s, const struct args *args, struct outcome *o)
 {
     (void)o;
-    return fchmodat(s->dir, args->a, (args->r[0] & 0277) | 0500, 0);
+    return fchmodat(s->dir, args->a, (args->r[0] & 0277) | mode_kept, 0);
 }
 
 static size_t time_text(struct timespec t, char *text)
@@ -220,11 +225,23 @@ static long op_getxattr(struct side *s, const struct args *args, struct outcome 
     return n;
 }
 
+static int name_order(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* The names in an order of ours: a filesystem's own is that in which they were set, and a copy has another. */
 static long op_listxattr(struct side *s, const struct args *args, struct outcome *o)
 {
-    ssize_t n = llistxattr(whole_path(s, args->a), o->data, 256);
+    char list[256], *names[sizeof list];
+    ssize_t n = llistxattr(whole_path(s, args->a), list, sizeof list);
+    size_t count = 0;
 
-    o->len = n < 0 ? 0 : (size_t)n;
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(list + at) + 1)
+        names[count++] = list + at;
+    qsort(names, count, sizeof *names, name_order);
+    for (size_t i = 0; i < count; i++)
+        o->len += (size_t)snprintf(o->data + o->len, sizeof list, "%s ", names[i]);
     return n;
 }
 
@@ -502,6 +519,20 @@ static size_t first_difference(const struct outcome *a, const struct outcome *b)
     return at;
 }
 
+static bool is_dir(const struct side *s, const char *name)
+{
+    struct stat st;
+
+    return fstatat(s->dir, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Whether the subject may have refused, so that the oracle is not asked. */
+static bool may_refuse(const struct op *op, const struct side *oracle, const struct args *args,
+                       const struct outcome *got)
+{
+    return is_delta && op->fn == op_rename && got->err == EXDEV && (is_dir(oracle, args->a) || is_dir(oracle, args->b));
+}
+
 /* Makes operation n on both sides. */
 static bool step(struct side *subject, struct side *oracle, uint64_t n)
 {
@@ -509,8 +540,12 @@ static bool step(struct side *subject, struct side *oracle, uint64_t n)
     struct args *args = &history[n % HISTORY].args;
     const struct op *op = history[n % HISTORY].op = choose(args);
 
-    run(op, oracle, args, &want);
+    if (is_delta && op->fn == op_link)
+        return true;
     run(op, subject, args, &got);
+    if (may_refuse(op, oracle, args, &got))
+        return true;
+    run(op, oracle, args, &want);
     successes += want.ret >= 0;
     if (same(&got, &want))
         return true;
@@ -543,7 +578,8 @@ static struct side side_open(const char *path)
 
 static bool all_same(const struct side *subject, const struct side *oracle, int below)
 {
-    return trees_same(subject->dir, oracle->dir, subject->path) && trees_same(below, oracle->dir, "below");
+    return trees_same(subject->dir, oracle->dir, subject->path) &&
+           (is_delta || trees_same(below, oracle->dir, "below"));
 }
 
 static double seconds_now(void)
@@ -559,13 +595,19 @@ int main(int argc, char **argv)
     struct side subject, oracle;
     uint64_t n = 0, ops_most = UINT64_MAX;
     double end = seconds_now() + 3600;
-    int below;
+    int below = -1;
     bool ok = true;
 
-    if (argc != 6) {
-        fprintf(stderr, "usage: fsx SEED SECONDS|OPSops SUBJECT ORACLE BELOW\n");
+    if (argc > 1 && !strcmp(argv[1], "-w")) {
+        mode_kept = 0700;
+        argc--;
+        argv++;
+    }
+    if (argc != 5 && argc != 6) {
+        fprintf(stderr, "usage: fsx [-w] SEED SECONDS|OPSops SUBJECT ORACLE [BELOW]\n");
         return 2;
     }
+    is_delta = argc == 5;
     /* The seed spread over all bits; never 0, where the generator would stay. */
     state = strtoull(argv[1], NULL, 10) * UINT64_C(0x9e3779b97f4a7c15) + 1;
     if (strstr(argv[2], "ops"))
@@ -575,7 +617,8 @@ int main(int argc, char **argv)
     umask(022);
     subject = side_open(argv[3]);
     oracle = side_open(argv[4]);
-    below = dir_open(argv[5]);
+    if (!is_delta)
+        below = dir_open(argv[5]);
     for (; ok && n < ops_most && seconds_now() < end; n++) {
         ok = step(&subject, &oracle, n);
         if (ok && n % TREE_EVERY == TREE_EVERY - 1 && !all_same(&subject, &oracle, below)) {

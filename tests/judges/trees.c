@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define NAMES_MOST 4096
@@ -93,6 +94,31 @@ static bool links_same(int subject, int oracle, const char *name)
     return n >= 0 && readlinkat(oracle, name, b, sizeof b) == n && memcmp(a, b, (size_t)n) == 0;
 }
 
+/* Each user attribute of a's is b's too. */
+static bool xattrs_within(const char *a, const char *b)
+{
+    char names[1024], x[256], y[256];
+    ssize_t n = llistxattr(a, names, sizeof names), len;
+
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(names + at) + 1) {
+        if (strncmp(names + at, "user.", 5) != 0)
+            continue;
+        len = lgetxattr(a, names + at, x, sizeof x);
+        if (len < 0 || lgetxattr(b, names + at, y, sizeof y) != len || memcmp(x, y, (size_t)len) != 0)
+            return false;
+    }
+    return n >= 0;
+}
+
+static bool xattrs_same(int subject, int oracle, const char *name)
+{
+    char a[PATH_MAX], b[PATH_MAX];
+
+    snprintf(a, sizeof a, "/proc/self/fd/%d/%s", subject, name);
+    snprintf(b, sizeof b, "/proc/self/fd/%d/%s", oracle, name);
+    return xattrs_within(a, b) && xattrs_within(b, a);
+}
+
 static bool dirs_same(int subject, int oracle, const char *name, const char *path)
 {
     int fds[2] = { openat(subject, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC),
@@ -120,6 +146,10 @@ static bool entry_same(int subject, int oracle, const char *name, const char *pa
     snprintf(below, sizeof below, "%s/%s", path, name);
     if (strcmp(texts[0], texts[1]) != 0) {
         fprintf(stderr, "%s: %s, in the oracle %s\n", below, texts[0], texts[1]);
+        return false;
+    }
+    if (!xattrs_same(subject, oracle, name)) {
+        fprintf(stderr, "%s: the attributes are not the oracle's\n", below);
         return false;
     }
     if (S_ISDIR(st.st_mode))

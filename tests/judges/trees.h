@@ -1,4 +1,4 @@
-/* Two directory trees compared: names, kinds, modes, owners, links, sizes, contents, link targets. */
+/* Two directory trees compared: names, kinds, modes, owners, links, sizes, contents, link targets, user attributes. */
 #ifndef JUDGES_TREES_H
 #define JUDGES_TREES_H
 
