@@ -66,8 +66,8 @@ suites_bwrap() {
 
 suites_docker() {
     on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
-    part '!(*_full|load|badinput|exhaustion|rules_*|workspace|sharing|delta_commit)/*' \
-        "conformance on docker: load, bad input, exhaustion, rules, sharing, commits"
+    part '!(*_full|load|badinput|rules_*|workspace|sharing|delta_commit)/*' \
+        "conformance on docker: load, bad input, rules, sharing, commits"
     contract "conformance: docker as root" docker-agent "${as_root[@]}" "$tests/conformance" "${on_docker[@]}"
     part 'workspace/*'
     contract "conformance: docker as root, for another user" docker-owner "${as_root[@]}" "$tests/conformance" \

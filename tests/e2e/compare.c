@@ -173,7 +173,7 @@ Test(conformance_command, bwrap_passes_and_tells_in_tap_and_junit)
     expect_file("out.xml", "<testsuite name=\"lifecycle\"");
 }
 
-/* The name of the cgroups of the sandbox that is mounted there, as its record has it; to be freed. NULL: it has none. */
+/* The name of the cgroups of the sandbox that is mounted there, as its record has it; NULL if it has none. */
 static char *cgroup_name(const char *mount)
 {
     char box[512], *name = NULL, *text = NULL;
