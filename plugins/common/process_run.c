@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 
 #define CHUNK           ((size_t)64 << 10) /* a pipe's default capacity */
-#define TERMINAL_ROUNDS 256                /* reads of at most 4 KiB: far beyond what a terminal holds */
+#define WIDE            (4 * (int)CHUNK)
+#define TERMINAL_ROUNDS 256 /* reads of at most 4 KiB: far beyond what a terminal holds */
 /* After SIGKILL the kernel needs milliseconds; an agent that never reports is broken or lies. */
 #define KILL_GUARD_NS (20 * NS_PER_S)
 
@@ -37,6 +38,7 @@ struct run {
     int64_t stage_until;
     size_t stdin_at;
     bool dropping; /* take() said no: read on, but give nothing to it */
+    bool wide[RT_STDERR + 1];
     char *chunk;
 };
 
@@ -176,6 +178,17 @@ static int32_t answers_take(struct op *op, struct process *process)
 
 /* ---- streams ---- */
 
+/*
+ * The pipe was full: its writer waits for every reader's turn, and writes twice as fast into one with more room. Where
+ * the user has too many pages in pipes already, it stays as it is.
+ */
+static void output_widen(struct run *run, int32_t stream, int fd)
+{
+    if (!run->wide[stream])
+        (void)fcntl(fd, F_SETPIPE_SZ, WIDE);
+    run->wide[stream] = true;
+}
+
 /* Reads once. Returns false at the end of the stream, having closed it. */
 static bool output_read(struct run *run, int32_t stream, int *fd)
 {
@@ -187,6 +200,8 @@ static bool output_read(struct run *run, int32_t stream, int *fd)
         fd_closep(fd);
         return false;
     }
+    if (n == CHUNK)
+        output_widen(run, stream, *fd);
     if (!run->dropping && !run->io->take(run->io->user, stream, run->chunk, (size_t)n)) {
         run->dropping = true;
         if (run->stage == RUNNING) {
