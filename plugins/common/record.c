@@ -97,6 +97,12 @@ static bool copy_str(const cJSON *json, const char *key, char *ret, size_t size,
     return true;
 }
 
+/* A container's id, a process's number: it becomes part of paths. */
+static bool backend_id_valid(const char *id)
+{
+    return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == strlen(id);
+}
+
 static bool record_get_plain(const cJSON *json, const char *boot_id, struct record *ret)
 {
     bool ok = true;
@@ -119,7 +125,7 @@ static bool record_get_plain(const cJSON *json, const char *boot_id, struct reco
     }
     return ok && ret->status >= 0 && copy_str(json, "last_error", ret->last_error, sizeof ret->last_error, &ok) &&
            copy_str(json, "backend_id", ret->backend_id, sizeof ret->backend_id, &ok) &&
-           copy_str(json, "cgroup", ret->cgroup, sizeof ret->cgroup, &ok) && ok;
+           backend_id_valid(ret->backend_id) && copy_str(json, "cgroup", ret->cgroup, sizeof ret->cgroup, &ok) && ok;
 }
 
 static int32_t not_a_record(struct op *op, const char *id)

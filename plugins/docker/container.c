@@ -388,8 +388,10 @@ static bool event_take(void *arg, const cJSON *event)
 
     if (!strcmp(action, "oom"))
         obituary->oom = true;
-    if (!strcmp(action, "kill"))
+    if (!strcmp(action, "kill")) { /* by the Engine's own hand: what the kernel killed before was not the init */
+        obituary->oom = false;
         snprintf(obituary->signal, sizeof obituary->signal, "%s", json_str(attributes, "signal", "", &ok));
+    }
     if (!strcmp(action, "die")) {
         snprintf(obituary->code, sizeof obituary->code, "%s", json_str(attributes, "exitCode", "", &ok));
         obituary->dead = true;

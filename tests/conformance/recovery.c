@@ -152,6 +152,20 @@ static void damage_type(void)
     free(text);
 }
 
+/* What would lead a backend elsewhere. */
+static void damage_backend(void)
+{
+    static const char key[] = "\"backend_id\":\t\"";
+    char *text = tree_read(fx.state, record_path("box"), NULL), *at = text ? strstr(text, key) : NULL, *spliced;
+
+    HOST_MUST(at != NULL);
+    at += sizeof key - 1;
+    HOST_MUST(asprintf(&spliced, "%.*s../images/x?force=1&y=%s", (int)(at - text), text, at) > 0);
+    put_text(spliced);
+    free(spliced);
+    free(text);
+}
+
 static void damage_remove(void)
 {
     char path[4096];
@@ -189,10 +203,11 @@ static const struct damage {
     const char *name;
     void (*deal)(void);
 } damages[] = {
-    { "empty", damage_empty },        { "truncated", damage_truncate },    { "foreign", damage_foreign },
-    { "no JSON", damage_other_text }, { "bytes", damage_bytes },           { "a terabyte", damage_oversize },
-    { "another's", damage_anothers }, { "a member's type", damage_type },  { "missing", damage_remove },
-    { "a symlink", damage_link },     { "a directory", damage_directory }, { "no directory", damage_whole },
+    { "empty", damage_empty },        { "truncated", damage_truncate },   { "foreign", damage_foreign },
+    { "no JSON", damage_other_text }, { "bytes", damage_bytes },          { "a terabyte", damage_oversize },
+    { "another's", damage_anothers }, { "a member's type", damage_type }, { "a backend's id", damage_backend },
+    { "missing", damage_remove },     { "a symlink", damage_link },       { "a directory", damage_directory },
+    { "no directory", damage_whole },
 };
 
 static void damage_expect(const struct damage *damage)

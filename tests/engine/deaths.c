@@ -7,15 +7,33 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
+/* `docker DEED CONTAINER`; NULL: its init is killed from outside, and the Engine not told why. */
+static void end_init(const char *container, const char *const *deed)
+{
+    const char *argv[8] = { "docker" };
+    size_t n = 1;
+
+    if (!deed) {
+        char *pid =
+            docker_text((const char *const[]){ "docker", "inspect", "--format", "{{.State.Pid}}", container, NULL });
+
+        HOST_MUST(kill((pid_t)atoi(pid), SIGKILL) == 0);
+        free(pid);
+        return;
+    }
+    while (*deed)
+        argv[n++] = *deed++;
+    argv[n] = container;
+    free(docker_text(argv));
+}
+
 /* Does that to a running sandbox's container; then it must be an error with that cause, and start again. */
 static void dies(const char *const *deed, int32_t lifetime, const char *cause)
 {
     const rt_rule rule = WRITE_ALL;
     rt_sandbox_spec spec = box_spec("box");
-    const char *argv[8] = { "docker" };
     struct runner runner;
     char *container, *why;
-    size_t n = 1;
 
     spec.lifetime = lifetime;
     spec.rules = &rule;
@@ -24,10 +42,7 @@ static void dies(const char *const *deed, int32_t lifetime, const char *cause)
     runner_start(&runner, "box", "touch up; sleep 1000");
     cr_assert(tree_await(fx.codebase, "up", 20000));
     container = container_of("box");
-    for (; *deed; deed++)
-        argv[n++] = *deed;
-    argv[n] = container;
-    free(docker_text(argv));
+    end_init(container, deed);
     EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, runner_join(&runner));
     why = await_status("box", RT_SANDBOX_ERROR);
     cr_expect(strstr(why, cause), "%s", why);
@@ -69,6 +84,43 @@ CONFORMANCE_TEST(deaths, L8_destroyed_after_its_container_is_gone)
     DOCKER("rm", "-f", container);
     EXPECT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
     free(container);
+}
+
+/*
+ * The kernel kills a command of the sandbox's for its limit of memory, which the Engine hears of; then, or not, the
+ * Engine is told to kill the container, and that is another cause.
+ */
+static void killed_after_oom(const char *const *deed, const char *cause, const char *not_the_cause)
+{
+    const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 << 20 };
+    rt_sandbox_spec spec = box_spec("box");
+    const struct run *run;
+    char *container, *why;
+
+    spec.limits = &limits;
+    box_up_spec(&spec);
+    run = sh("box", "head -c 200000000 /dev/zero | tail -c 99999999 | wc -c");
+    cr_expect(run->status == RT_OK && (run->flags & RT_RESULT_OOM), "%s", run_describe(run));
+    cr_expect(box_status("box") == RT_SANDBOX_RUNNING);
+    container = container_of("box");
+    end_init(container, deed);
+    why = await_status("box", RT_SANDBOX_ERROR);
+    cr_expect(strstr(why, cause) && !strstr(why, not_the_cause), "%s", why);
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_RUN(run_argv("box", ARGV("echo", "again")), 0, "again\n");
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    free(container);
+    free(why);
+}
+
+CONFORMANCE_TEST(deaths, L8_for_want_of_memory)
+{
+    killed_after_oom(NULL, "want of memory", "signal");
+}
+
+CONFORMANCE_TEST(deaths, L8_killed_long_after_it_wanted_memory)
+{
+    killed_after_oom(ARGV("kill"), "killed by signal 9", "memory");
 }
 
 /* Frozen, nothing inside answers: commands keep their time-outs, and stop and destroy do their work. */
@@ -177,21 +229,44 @@ static void *many_run(void *arg)
     return ok ? arg : NULL;
 }
 
-CONFORMANCE_TEST(deaths, A7_fifty_sandboxes_by_fifty_threads)
+static void *many_destroy(void *arg)
 {
-    static char ids[MANY][16];
+    rt_call call = RT_CALL_INIT;
+    bool ok = fx.ops->destroy(fx.rt, arg, &call) == RT_OK;
+
+    if (!ok)
+        fprintf(stderr, "%s: %s\n", (char *)arg, call.error.message);
+    return ok ? arg : NULL;
+}
+
+/* Each by a thread of its own; how many succeed. */
+static int many_do(void *(*what)(void *id), char ids[MANY][16])
+{
     pthread_t threads[MANY];
     int ok = 0;
 
-    for (int i = 0; i < MANY; i++) {
-        snprintf(ids[i], sizeof ids[i], "many-%d", i);
-        HOST_MUST(pthread_create(&threads[i], NULL, many_run, ids[i]) == 0);
-    }
+    for (int i = 0; i < MANY; i++)
+        HOST_MUST(pthread_create(&threads[i], NULL, what, ids[i]) == 0);
     for (int i = 0; i < MANY; i++) {
         void *result;
 
         pthread_join(threads[i], &result);
         ok += result != NULL;
     }
-    cr_expect(ok == MANY, "%d of %d", ok, MANY);
+    return ok;
+}
+
+CONFORMANCE_TEST(deaths, A7_fifty_sandboxes_by_fifty_threads)
+{
+    static char ids[MANY][16];
+    int ok;
+
+    for (int i = 0; i < MANY; i++)
+        snprintf(ids[i], sizeof ids[i], "many-%d", i);
+    ok = many_do(many_run, ids);
+    cr_expect(ok == MANY, "%d of %d run", ok, MANY);
+    cr_expect(containers_of(NULL) == MANY);
+    ok = many_do(many_destroy, ids);
+    cr_expect(ok == MANY, "%d of %d are destroyed", ok, MANY);
+    cr_expect(containers_of(NULL) == 0);
 }
