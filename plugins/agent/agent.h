@@ -38,6 +38,7 @@ struct cmd {
     enum cmd_phase phase;
     pid_t pid;               /* 0 once it was reaped */
     int kill_fd;             /* cgroup.kill, or -1 */
+    bool gone;               /* nothing of its tree is left, and its host was told */
     struct session *session; /* whose keeper it is; NULL = an ordinary command */
     struct timespec started;
 };

@@ -279,6 +279,7 @@ void cmd_reaped(struct cmd *cmd, int status, const struct rusage *usage)
 void cmd_finish_kill(struct cmd *cmd)
 {
     cmd_send(cmd, AGENT_GONE, NULL);
+    cmd->gone = true;
     cmd->phase = CMD_ENDED;
     if (cmd->watch.fd < 0)
         cmd_free(cmd);

@@ -110,6 +110,8 @@ void tree_signal(struct cmd *cmd, int sig)
 
 void tree_kill(struct cmd *cmd)
 {
+    if (cmd->gone) /* the news of that and this wish have crossed */
+        return;
     if (cmd->kill_fd >= 0) {
         cmd->phase = CMD_KILLING;
         if (write(cmd->kill_fd, "1", 1) != 1 && cmd->pid)

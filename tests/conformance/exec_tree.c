@@ -73,6 +73,15 @@ CONFORMANCE_TEST(exec_tree, X7_sigterm_comes_first)
     cr_expect(r->code == 3 && r->signal == 0 && !strcmp(r->out, "up\nbye\n"), "%s", run_describe(r));
 }
 
+/* SIGTERM has ended it, or is just about to, when its time for that is over. */
+CONFORMANCE_TEST(exec_tree, X7_ended_as_it_is_killed)
+{
+    BOX_UP("box", WRITE_ALL);
+    for (int i = 0; i < 200; i++)
+        EXPECT_RUN_STATUS(RT_E_TIMEOUT, run_request("box", REQUEST(.shell = "sleep 60 & sleep 60", .timeout_ms = 20,
+                                                                   .grace_ms = 1 + i % 12)));
+}
+
 CONFORMANCE_TEST(exec_tree, X7_stopped_processes)
 {
     BOX_UP("box", WRITE_ALL);
