@@ -17,12 +17,13 @@ static struct cmd *dead; /* off the list, but an event that was fetched already 
 
 static void cmd_free(struct cmd *cmd)
 {
-    for (struct cmd **at = &cmds; *at; at = &(*at)->next) {
-        if (*at != cmd)
-            continue;
-        *at = cmd->next;
-        break;
-    }
+    struct cmd **at = &cmds;
+
+    while (*at && *at != cmd)
+        at = &(*at)->next;
+    if (!*at) /* it was, while its last message was served */
+        return;
+    *at = cmd->next;
     watch_close(&cmd->watch);
     if (cmd->session)
         session_keeper_ended(cmd->session);

@@ -166,9 +166,17 @@ static void cgroup_terminate(struct process *process)
     cgroup_signal(process->cgroup, SIGTERM);
 }
 
+static void agent_kill(struct process *process)
+{
+    (void)msg_send(process->conn, AGENT_KILL, NULL, 0, NULL, 0);
+}
+
+/* One that is only being started enters its cgroup yet: the agent kills it once it has. */
 static void cgroup_kill_all(struct process *process)
 {
     cgroup_kill(process->cgroup);
+    if (!process->started)
+        agent_kill(process);
 }
 
 static bool cgroup_is_gone(const struct process *process)
@@ -179,11 +187,6 @@ static bool cgroup_is_gone(const struct process *process)
 static void walk_terminate(struct process *process)
 {
     (void)agent_send_signal(process->conn, SIGTERM, AGENT_SCOPE_TREE);
-}
-
-static void walk_kill(struct process *process)
-{
-    (void)msg_send(process->conn, AGENT_KILL, NULL, 0, NULL, 0);
 }
 
 static bool walk_is_gone(const struct process *process)
@@ -200,7 +203,7 @@ static const struct process_kind by_cgroup = {
     .terminate = cgroup_terminate, .kill = cgroup_kill_all, .is_gone = cgroup_is_gone, .lost = sandbox_lost
 };
 static const struct process_kind by_walk = {
-    .terminate = walk_terminate, .kill = walk_kill, .is_gone = walk_is_gone, .lost = sandbox_lost
+    .terminate = walk_terminate, .kill = agent_kill, .is_gone = walk_is_gone, .lost = sandbox_lost
 };
 
 /* ---- making and freeing ---- */
