@@ -59,8 +59,7 @@ int32_t delta_dir_make(struct op *op, const struct record *record, int box_fd, i
 
 static int empty(int dir_fd);
 
-/* A sandbox may have closed its directories to their owner. */
-static int dir_open_forced(int dir_fd, const char *name)
+int delta_dir_open_forced(int dir_fd, const char *name)
 {
     cleanup_fd int at = openat(dir_fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     char path[32];
@@ -85,7 +84,7 @@ int delta_tree_remove(int dir_fd, const char *name)
         return -errno;
     if (unlinkat(dir_fd, name, AT_REMOVEDIR) == 0)
         return 0;
-    fd = dir_open_forced(dir_fd, name);
+    fd = delta_dir_open_forced(dir_fd, name);
     if (fd < 0)
         return fd;
     err = empty(fd);

@@ -1,6 +1,7 @@
 /* Taking entries out of the upper layer: what is discarded, and what is committed. */
 #include "delta_commit.h"
 
+#include "delta_dir.h"
 #include "delta_file.h"
 #include "error.h"
 
@@ -82,13 +83,47 @@ static int reveal(struct clearing *c, const struct level *dir)
     return r ? r : 1;
 }
 
+/* What is discarded goes also where the sandbox has closed a directory to its owner. */
+static int upper_open(const struct clearing *c, const struct level *level, const char *name, const char *path,
+                      bool is_closed)
+{
+    if (is_closed && !c->keeps_deletions && delta_is_selected(c->paths, path))
+        return delta_dir_open_forced(level->upper, name);
+    return delta_open_at(level->upper, name, DELTA_OPEN_DIR);
+}
+
+/* Clears what is in it; *ret_stays: nothing may go. */
+static int clear_dir(struct clearing *c, const struct level *level, const char *name, struct level *below,
+                     const struct stat *upper, const struct stat *lower, bool *ret_stays)
+{
+    const bool is_closed = (upper->st_mode & S_IRWXU) != S_IRWXU;
+    cleanup_fd int upper_fd = upper_open(c, level, name, below->path, is_closed), lower_fd = -1;
+    int r;
+
+    if (upper_fd < 0)
+        return upper_fd;
+    if (S_ISDIR(lower->st_mode)) {
+        lower_fd = delta_open_at(level->lower, name, DELTA_OPEN_DIR);
+        if (lower_fd < 0 && lower_fd != -ENOENT && lower_fd != -ENOTDIR)
+            return lower_fd;
+    }
+    below->upper = upper_fd;
+    below->lower = lower_fd;
+    r = reveal(c, below);
+    *ret_stays = !r;
+    if (r > 0)
+        r = clear_level(c, below);
+    if (is_closed)
+        (void)fchmod(upper_fd, upper->st_mode & 07777); /* what rules hide keeps it there */
+    return r;
+}
+
 static int clear_entry(struct clearing *c, const struct level *level, const char *name)
 {
     cleanup_free char *path = delta_join(level->path, name);
-    cleanup_fd int upper_fd = -1, lower_fd = -1;
     struct stat upper, lower = { 0 };
     struct level below = { .path = path };
-    bool is_dir;
+    bool is_dir, stays = false;
     int r = path ? delta_stat(level->upper, name, &upper) : -ENOMEM;
 
     if (r)
@@ -98,17 +133,9 @@ static int clear_entry(struct clearing *c, const struct level *level, const char
     below.rules = delta_rule(c->delta, level->rules, name, is_dir);
     if (delta_is_hidden(below.rules))
         return 0;
-    if (S_ISDIR(upper.st_mode)) {
-        below.upper = upper_fd = delta_open_at(level->upper, name, DELTA_OPEN_DIR);
-        if (upper_fd < 0)
-            return upper_fd;
-        below.lower = lower_fd = S_ISDIR(lower.st_mode) ? delta_open_at(level->lower, name, DELTA_OPEN_DIR) : -1;
-        r = reveal(c, &below);
-        if (r <= 0)
-            return r;
-        r = clear_level(c, &below);
-    }
-    if (r || !delta_is_selected(c->paths, path))
+    if (S_ISDIR(upper.st_mode))
+        r = clear_dir(c, level, name, &below, &upper, &lower, &stays);
+    if (r || stays || !delta_is_selected(c->paths, path))
         return r;
     r = c->may_go(c->delta, level, name, path, &upper, &lower);
     if (r <= 0)
@@ -123,8 +150,11 @@ static int clear_level(struct clearing *c, const struct level *level)
     struct delta_names names;
     int r = delta_names_read(level->upper, &names);
 
-    for (size_t i = 0; !r && i < names.n; i++)
+    for (size_t i = 0; !r && i < names.n; i++) {
         r = clear_entry(c, level, names.v[i]);
+        if (r == -EACCES && c->keeps_deletions)
+            r = 0; /* the sandbox has closed it to its owner: it stays the sandbox's own */
+    }
     delta_names_free(&names);
     return r;
 }

@@ -201,6 +201,26 @@ CONFORMANCE_TEST(delta_commit, D4_discard_forgets)
     COMMIT("M mod\n");
 }
 
+/* What a sandbox has closed to its owner, who may be whoever runs it, holds up neither a start nor a discard. */
+CONFORMANCE_TEST(delta_commit, D4_what_the_sandbox_has_closed_is_discarded)
+{
+    cr_assert(tree_put(fx.codebase, "file", "old") && tree_put(fx.codebase, "dir/in", "old"));
+    delta_up("box");
+    EXPECT_RUN(sh("box", "mkdir made; echo x >made/in; rm -r dir; mkdir dir; echo new >dir/new; echo new >file"), 0,
+               "");
+    COMMIT("D dir/in\nA dir/new\nM file\nA made\nA made/in\n");
+    EXPECT_RUN(sh("box", "echo newer >file; mkdir deep deep/deep; echo x >deep/deep/in; chmod 500 made dir; "
+                         "chmod 0 file deep/deep"),
+               0, "");
+    ASSERT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_RUN(sh("box", "stat -c %%a file made dir deep/deep; cat made/in dir/new; ls"), 0,
+               "0\n500\n500\n0\nx\nnew\ndeep\ndir\nfile\nmade\n");
+    ASSERT_STATUS(RT_OK, fx.ops->changes_discard(fx.rt, "box", NULL, CALL));
+    expect_changes("box", "");
+    EXPECT_RUN(sh("box", "cat file made/in dir/new; ls"), 0, "new\nx\nnew\ndir\nfile\nmade\n");
+}
+
 CONFORMANCE_TEST(delta_commit, D5_the_policy_after_an_exec)
 {
     delta_up_policy("box", RT_COMMIT_ON_SUCCESS);
