@@ -275,15 +275,48 @@ static int32_t workspace_check(struct op *op, const struct boot *boot)
         return RT_OK;
     return op_fail(op, RT_E_UNAVAILABLE, 0,
                    "the Engine at %s does not see the workspace's mount: it is on another machine or in another mount "
-                   "namespace",
-                   engine_name(docker_of(op)->engine));
+                   "namespace; or the image's %s is a symbolic link",
+                   engine_name(docker_of(op)->engine), boot->spec->workspace);
+}
+
+static bool is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    while (len && dir[len - 1] == '/')
+        len--;
+    return !strncmp(path, dir, len) && path[len] == '/' && path[len + 1];
+}
+
+/* An image's VOLUME would hide what the workspace has there; and the OCI runtime makes its directory in the codebase.
+ */
+static int32_t volumes_check(struct op *op, const struct boot *boot, const char *id)
+{
+    struct engine_answer answer;
+    int32_t status = container_call(op, "GET", id, "/json", 0, &answer);
+    const cJSON *mount;
+    bool ok = true;
+
+    cJSON_ArrayForEach (mount, cJSON_GetObjectItemCaseSensitive(answer.json, "Mounts")) {
+        const char *target = json_str(mount, "Destination", "", &ok);
+
+        if (!status && is_below(target, boot->spec->workspace))
+            status = op_fail(op, RT_E_UNSUPPORTED, 0,
+                             "image '%.100s' has a VOLUME at '%.100s', which would hide that part of the workspace",
+                             boot->spec->image, target);
+    }
+    engine_answer_release(&answer);
+    return status || ok ? status : op_fail(op, RT_E_PROTOCOL, 0, "the container's mounts are malformed");
 }
 
 static int32_t container_start(struct op *op, struct boot *boot, const char *id)
 {
     struct engine_answer answer;
-    int32_t status = container_call(op, "POST", id, "/start", START_LIMIT_MS, &answer);
+    int32_t status = volumes_check(op, boot, id);
 
+    if (status)
+        return status;
+    status = container_call(op, "POST", id, "/start", START_LIMIT_MS, &answer);
     engine_answer_release(&answer);
     if (status)
         return op_wrap(op, status, "start the container");

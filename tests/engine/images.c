@@ -19,9 +19,28 @@ CONFORMANCE_TEST(images, X1_an_image_without_anything)
 {
     probe_install();
     box_up_on("box", "stockade-test:empty");
-    EXPECT_RUN(run_argv("box", ARGV(PROBE, "ops", "mkdir:made")), 0, "mkdir:made ok\n");
+    EXPECT_RUN(run_argv("box", ARGV(PROBE, "ops", "mkdir:made", "mkdir:/tmp/made")), 0,
+               "mkdir:made ok\nmkdir:/tmp/made ok\n");
     EXPECT_RUN(sh("box", "true"), 127, "");
     EXPECT_RUN(run_argv("box", ARGV("sh", "-c", "true")), 127, "");
+}
+
+/* Destroys a sandbox whose image declares volumes: they go with it. */
+static void destroy_with_volumes(const char *id)
+{
+    char *container = container_of(id), *save = NULL,
+         *names = docker_text((const char *const[]){ "docker", "inspect", "--format",
+                                                     "{{range .Mounts}}{{.Name}} {{end}}", container, NULL }),
+         *left;
+
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, id, CALL));
+    left = docker_text((const char *const[]){ "docker", "volume", "ls", "-q", NULL });
+    cr_expect(strlen(names) > 64, "there is no volume: %s", names);
+    for (char *name = strtok_r(names, " ", &save); name; name = strtok_r(NULL, " ", &save))
+        cr_expect(!strstr(left, name), "volume %s is left", name);
+    free(container);
+    free(names);
+    free(left);
 }
 
 CONFORMANCE_TEST(images, N2_an_image_with_a_will_of_its_own)
@@ -40,10 +59,7 @@ CONFORMANCE_TEST(images, N2_an_image_with_a_will_of_its_own)
     cr_expect(!strcmp(text, "running "), "%s", text);
     free(text);
     free(container);
-    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
-    text = docker_text((const char *const[]){ "docker", "volume", "ls", "-q", NULL });
-    cr_expect(!strcmp(text, ""), "volumes are left: %s", text);
-    free(text);
+    destroy_with_volumes("box");
 }
 
 /* What a start cannot find is named, and nothing is left of the attempt (L7). */
@@ -71,6 +87,27 @@ CONFORMANCE_TEST(images, L7_what_the_engine_does_not_have)
     start_fails("network", &network, "no-such-network");
     runtime.oci_runtime = "no-such-runtime";
     start_fails("runtime", &runtime, "no-such-runtime");
+}
+
+/* What the image would put into the workspace would hide the codebase's own. */
+CONFORMANCE_TEST(images, L7_a_volume_within_the_workspace)
+{
+    char *container = docker_text((const char *const[]){ "docker", "create", "stockade-test:busybox", "true", NULL }),
+         image[64];
+    rt_sandbox_spec spec = box_spec("box");
+
+    snprintf(image, sizeof image, "stockade-test:hiding-%d", (int)getpid());
+    DOCKER("commit", "--change", "VOLUME /workspace/hidden", container, image);
+    DOCKER("rm", container);
+    spec.image = image;
+    start_fails("box", &spec, "/workspace/hidden");
+    cr_expect(!tree_exists(fx.codebase, "hidden"), "the image makes directories in the codebase");
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    spec.workspace = "/elsewhere";
+    box_up_spec(&spec);
+    destroy_with_volumes("box");
+    DOCKER("image", "rm", image);
+    free(container);
 }
 
 CONFORMANCE_TEST(images, L7_a_pull_from_nowhere)
