@@ -33,7 +33,8 @@ int bench_write(const char *file);
 
 double bench_now_ms(void);
 
-void bench_fs(void); /* the workspace filesystem (fs.c); takes root */
+/* The workspace filesystem (fs.c), below dir; takes root. */
+void bench_fs(const char *dir);
 
 /* Ends the program with a message if an op failed. */
 void bench_check(int32_t status, const rt_call *call);

@@ -29,7 +29,7 @@
 enum mount_id { NATIVE, OURS, OURS_ONE_CPU, NO_PASS, USER, PRESET, MANY, BINDFS, BINDFS_ONE_CPU, MOUNTS };
 
 static struct fs_mount mounts[MOUNTS];
-static char work[] = "/tmp/stockade-bench-fs.XXXXXX";
+static char work[64];
 
 static void check(bool ok, const char *what)
 {
@@ -266,7 +266,7 @@ static void measure_all(void)
     }
 }
 
-void bench_fs(void)
+void bench_fs(const char *dir)
 {
     stockade_rules *preset, *many;
 
@@ -274,7 +274,7 @@ void bench_fs(void)
         return;
     preset = rules_new();
     many = rules_new();
-    check(mkdtemp(work) && chmod(work, 0755) == 0, work);
+    check(snprintf(work, sizeof work, "%s/fs", dir) < (int)sizeof work && mkdir(work, 0755) == 0, work);
     mount_all();
     plant();
     pin(true);

@@ -210,18 +210,16 @@ void host_open(struct host *host, const char *runtime, const char *config)
 
 int main(int argc, char **argv)
 {
-    struct host host = { .call = RT_CALL_INIT, .argv = true_argv, .codebase = "/tmp/stockade-bench.XXXXXX" };
+    struct host host = { .call = RT_CALL_INIT, .argv = true_argv, .codebase = "" };
     const char *docker_host = getenv("BENCH_DOCKER_HOST"); /* of tests/bench.sh */
-    char state[80];
-    int failed;
 
     if (argc == 3 && !strcmp(argv[1], BARE_MOUNT_OPTION))
         return bare_mount_main(argv[0], argv[2]);
-    if (argc != 2 || !mkdtemp(host.codebase)) {
-        fprintf(stderr, "usage: bench OUTPUT.json\n");
+    if (argc != 3 || snprintf(host.codebase, sizeof host.codebase, "%s/code", argv[2]) >= (int)sizeof host.codebase ||
+        mkdir(host.codebase, 0700) < 0) {
+        fprintf(stderr, "usage: bench OUTPUT.json DIR\nDIR is an empty directory to work in, of a short name\n");
         return 2;
     }
-    snprintf(state, sizeof state, "%s.state", host.codebase);
     host_open(&host, "bwrap", NULL);
     bench_run(&(struct bench){ .name = "exec.bwrap",
                                .unit = "ms",
@@ -250,8 +248,6 @@ int main(int argc, char **argv)
     if (docker_host)
         bench_docker(&host, docker_host);
     stockade_close(host.sb);
-    bench_fs();
-    failed = bench_write(argv[1]);
-    (void)spawn_and_wait((const char *const[]){ "/bin/rm", "-rf", host.codebase, state, NULL }, NULL);
-    return failed;
+    bench_fs(argv[2]);
+    return bench_write(argv[1]);
 }
