@@ -393,7 +393,7 @@ static void unmount_dead(void)
     cr_expect((geteuid() == 0 ? umount2(h.mnt, MNT_DETACH) : system(cmd)) == 0, "%s", strerror(errno));
 }
 
-Test(hostile, the_daemon_is_killed_while_eight_write)
+static void daemon_killed(void)
 {
     int status, pipes[2];
     pid_t writers[WRITERS];
@@ -425,5 +425,30 @@ Test(hostile, the_daemon_is_killed_while_eight_write)
     close(pipes[0]);
     close(pipes[1]);
     cr_assert(harness_start_open(&h), "not started again: %s", h.why);
-    cr_expect(tree_put(h.mnt, "after", "x") && tree_exists(h.base, "file0"));
+    cr_expect(tree_put(h.mnt, "after", "x"));
+}
+
+Test(hostile, the_daemon_is_killed_while_eight_write)
+{
+    daemon_killed();
+    cr_expect(tree_exists(h.base, "file0") && tree_exists(h.base, "after"));
+}
+
+/* Half of the files are the codebase's; its successor takes the delta over as it is. */
+Test(hostile, the_daemon_of_a_delta_is_killed_while_eight_write)
+{
+    char name[16];
+
+    for (int i = 0; i < WRITERS / 2; i++) {
+        snprintf(name, sizeof name, "file%d", i);
+        cr_assert(tree_put(h.base, name, "old"));
+    }
+    harness_flags |= PERMFS_DELTA;
+    daemon_killed();
+    for (int i = 0; i < WRITERS; i++) {
+        snprintf(name, sizeof name, "file%d", i);
+        cr_expect(tree_exists(h.mnt, name) && !tree_is(h.mnt, name, "old"), "%s", name);
+        cr_expect(i < WRITERS / 2 ? tree_is(h.base, name, "old") : !tree_exists(h.base, name), "%s", name);
+    }
+    cr_expect(!tree_exists(h.base, "after"));
 }
