@@ -5,14 +5,18 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/stockade-check.XXXXXX")
 chmod 0755 "$work"
 . "$top/tests/cgroups.sh"
 list_cgroups >"$work/cgroups.before"
-passed=0
-failed=0
-failed_suites=()
-not_run=()
-unsteady=() # tests that passed at the second try alone
-full=             # not empty: everything, as long as it takes
+full= # not empty: everything, as long as it takes
+lanes=() # processes of beside()
 fuse_mode=
 engine= # the Engine's address, once it is there
+
+# What totals() counts and lists, a line each: suites that run beside each other are of different processes.
+: >"$work/told"
+
+# tell WHAT TEXT: WHAT is passed, failed (how many), failed_suite, unsteady (passed at the second try alone) or not_run.
+tell() {
+    echo "$1 $2" >>"$work/told"
+}
 
 # In front of a command that needs root.
 root=()
@@ -41,7 +45,11 @@ sweep() {
 }
 
 finish() {
-    local status=$?
+    local status=$? lane
+    for lane in $(jobs -pr); do # what it waits for, and itself
+        xargs kill "$lane" 2>/dev/null <"/proc/$lane/task/$lane/children" || true
+    done
+    wait
     engine_stop
     sweep
     [ -z "$fuse_mode" ] || "${root[@]}" chmod "$fuse_mode" /dev/fuse
@@ -50,6 +58,26 @@ finish() {
 }
 trap finish EXIT
 trap 'exit 130' INT TERM HUP
+
+# beside COMMAND...: runs it while others go on, most of which wait more than they compute.
+beside() {
+    "$@" &
+    lanes+=($!)
+}
+
+# Waits for all that run beside; fails if one does.
+await() {
+    local lane
+    for lane in "${lanes[@]}"; do
+        wait "$lane" || return
+    done
+    lanes=()
+}
+
+# Several lines of one of them are not to be torn apart by the others'.
+in_one() {
+    flock "$work/told" cat
+}
 
 # A suite's name as that of a file.
 log_name() {
@@ -78,10 +106,14 @@ again() {
     for test in "${tests[@]}"; do
         timeout 600 "${command[@]}" --jobs 1 --filter "$test" </dev/null >>"$log" 2>&1 || return 1
     done
-    unsteady+=("${tests[@]}")
-    printf 'AGAIN %s\n' "${tests[*]}"
-    grep -v '^\[----\] *$' "$log" | head -n 40 # how it failed in the crowd
-    show_reports
+    for test in "${tests[@]}"; do
+        tell unsteady "$test"
+    done
+    {
+        printf 'AGAIN %s\n' "${tests[*]}"
+        grep -v '^\[----\] *$' "$log" | head -n 40 # how it failed in the crowd
+        show_reports
+    } | in_one
     [ -z "$tap" ] || printf '%s\n' "${tests[@]}" | sed 's/\//::/' | while read -r test; do
         "${root[@]}" sed -i "s/^not ok - $test /ok - $test /" "$tap"
     done
@@ -104,7 +136,7 @@ run() {
     # Criterion ends a test that hangs. It stands still itself where it forks while another of its threads is in the
     # allocator of gcc's ASan, whose lock the child then waits for.
     if [ "$status" = 124 ]; then
-        unsteady+=("$name: stood still as a whole")
+        tell unsteady "$name: stood still as a whole"
         status=0
         attempt "$log" "$@" || status=$?
     fi
@@ -115,17 +147,19 @@ run() {
     elif [ "$tested" = "$passing" ] && grep -q 'Assertion Failed' "$log"; then
         status=99 # in a fixture's end, which Criterion does not count
     fi
-    passed=$((passed + passing))
-    failed=$((failed + tested - passing))
+    tell passed "$passing"
+    tell failed "$((tested - passing))"
     if [ "$status" = 0 ] && [ "$tested" -gt 0 ] && [ "$tested" = "$passing" ]; then
         printf 'ok    %-52s %4d passed %5d s\n' "$name" "$passing" $((SECONDS - began))
         return
     fi
-    [ "$tested" -gt "$passing" ] || failed=$((failed + 1))
-    failed_suites+=("$name")
-    printf 'FAIL  %-52s %4d of %d passed, exit status %d\n' "$name" "$passing" "$tested" "$status"
-    tail -n 200 "$log"
-    show_reports
+    [ "$tested" -gt "$passing" ] || tell failed 1
+    tell failed_suite "$name"
+    {
+        printf 'FAIL  %-52s %4d of %d passed, exit status %d\n' "$name" "$passing" "$tested" "$status"
+        tail -n 200 "$log"
+        show_reports
+    } | in_one
 }
 
 # What sanitizers said of any process since the last time.
@@ -146,13 +180,15 @@ check() {
     log=$work/$(log_name "$name").log
     timeout 1800 "$@" </dev/null >"$log" 2>&1 || status=$?
     if [ "$status" = 0 ]; then
-        passed=$((passed + 1))
+        tell passed 1
         printf 'ok    %-52s             %5d s\n' "$name" $((SECONDS - began))
     else
-        failed=$((failed + 1))
-        failed_suites+=("$name")
-        printf 'FAIL  %s (exit status %d)\n' "$name" "$status"
-        tail -n 100 "$log"
+        tell failed 1
+        tell failed_suite "$name"
+        {
+            printf 'FAIL  %s (exit status %d)\n' "$name" "$status"
+            tail -n 100 "$log"
+        } | in_one
     fi
 }
 
@@ -192,23 +228,23 @@ stage() {
     chmod -R go+rX "$STOCKADE_BUILD"
 }
 
+# told WHAT [TITLE]: its lines, under a title.
+told() {
+    grep -q "^$1 " "$work/told" || return 0
+    [ $# = 1 ] || printf '\n%s:\n' "$2"
+    sed -n "s/^$1 /${2:+  }/p" "$work/told"
+}
+
+sum() {
+    awk '{ n += $1 } END { print n + 0 }'
+}
+
 totals() {
-    if [ ${#not_run[@]} -gt 0 ]; then
-        echo
-        echo "Not run:"
-        printf '  %s\n' "${not_run[@]}"
-    fi
-    if [ ${#unsteady[@]} -gt 0 ]; then
-        echo
-        echo "Failed at first, passed alone:"
-        printf '  %s\n' "${unsteady[@]}"
-    fi
-    if [ ${#failed_suites[@]} -gt 0 ]; then
-        echo
-        echo "Failed:"
-        printf '  %s\n' "${failed_suites[@]}"
-    fi
-    echo
-    echo "$passed passed, $failed failed"
+    local failed
+    failed=$(told failed | sum)
+    told not_run "Not run"
+    told unsteady "Failed at first, passed alone"
+    told failed_suite "Failed"
+    printf '\n%d passed, %d failed\n' "$(told passed | sum)" "$failed"
     [ "$failed" = 0 ]
 }

@@ -15,7 +15,7 @@ part() {
     [ -z "$full" ] || return 0
     filters=(--filter "$1")
     shift
-    [ $# = 0 ] || not_run+=("$* (make check-full)")
+    [ $# = 0 ] || tell not_run "$* (make check-full)"
 }
 
 # The build that is staged, as root and as the ordinary user.
@@ -32,7 +32,7 @@ staged() {
 # Whatever needs root: without it, and without sudo, that is said and left.
 can_be_root() {
     "${root[@]}" true 2>/dev/null && return 0
-    not_run+=("permfs, conformance and command: no root, no sudo")
+    tell not_run "permfs, conformance and command: no root, no sudo"
     return 1
 }
 
@@ -74,22 +74,27 @@ suites_docker() {
         "${on_docker[@]}" --owner "$(id -u stockade-test)"
     run "docker: images, deaths and faults of the Engine" "${as_root[@]}" "$tests/engine" "${on_docker[@]}" --jobs "$jobs" \
         --filter '!(faults)/*' # which kill the Engine
+    if [ -n "$full" ]; then
+        check "docker: work in a Debian" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/debian.sh"
+    else
+        tell not_run "docker: work in a Debian, whose image takes minutes to make (make check-full)"
+    fi
+    check "one word of the config swaps the runtime" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/swap.sh"
+}
+
+# By its own exec, and what Engines do to it.
+suites_engine() {
+    on_engine=(--plugin "$docker" --image stockade-test:busybox
+        --config "{\"docker_host\":\"$engine\",\"exec_transport\":\"engine\"}"
+        --lacks "$top/tests/conformance/lacks/docker-engine")
+    part "$transport" "conformance on docker by the Engine's exec: what is not the transport's own"
+    contract "conformance: docker by the Engine's exec, as root" docker-engine "${as_root[@]}" "$tests/conformance" \
+        "${on_engine[@]}"
     check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
     check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
     check "docker: an Engine that fails in the middle of things" "${as_root[@]}" "$top/tests/engine/faults.sh"
     check "docker: an Engine that does not see the workspace" "${as_root[@]}" "$top/tests/engine/elsewhere.sh"
     check "docker: TLS" "${as_root[@]}" "$top/tests/engine/tls.sh"
-    on_engine=("${on_docker[@]:0:4}" --config "{\"docker_host\":\"$engine\",\"exec_transport\":\"engine\"}"
-        --lacks "$top/tests/conformance/lacks/docker-engine")
-    part "$transport" "conformance on docker by the Engine's exec: what is not the transport's own"
-    contract "conformance: docker by the Engine's exec, as root" docker-engine "${as_root[@]}" "$tests/conformance" \
-        "${on_engine[@]}"
-    if [ -n "$full" ]; then
-        check "docker: work in a Debian" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/debian.sh"
-    else
-        not_run+=("docker: work in a Debian, whose image takes minutes to make (make check-full)")
-    fi
-    check "one word of the config swaps the runtime" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/swap.sh"
 }
 
 suites_user() {
@@ -101,14 +106,25 @@ suites_user() {
 
 # The same code with ASan and UBSan: not again what only differs in who runs it and whose the codebase is.
 suites_sanitized() {
+    if can_be_root; then
+        ordinary_user
+        engine_start
+        staged
+        beside sanitized_workspaces
+        beside sanitized_hosts
+    fi
     suites_unit "asan, "
-    can_be_root || return 0
-    ordinary_user
-    engine_start
+    await
+}
+
+sanitized_workspaces() {
     part '!(*_full)/*'
     run "asan, permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
     run "asan, conformance: bwrap as root" "${as_root[@]}" "$tests/conformance" --plugin "$bwrap" --jobs "$jobs" \
         "${filters[@]}"
+}
+
+sanitized_hosts() {
     on_docker=(--plugin "$docker" --image stockade-test:busybox --config "{\"docker_host\":\"$engine\"}")
     part '@(lifecycle|abi)/*' # what is docker's alone
     run "asan, conformance: docker's lifecycle as root" "${as_root[@]}" "$tests/conformance" "${on_docker[@]}" \
@@ -116,4 +132,3 @@ suites_sanitized() {
     part '!(*_full)/*'
     run "asan, command as root" "${as_root[@]}" "$tests/e2e" --jobs "$jobs" "${filters[@]}"
 }
-
