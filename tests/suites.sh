@@ -98,8 +98,9 @@ suites_engine() {
 }
 
 suites_user() {
-    part '!(*_full)/*'
+    part '!(*_full|*_plain)/*' "permfs as an ordinary user: again with each fast path off"
     run "permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
+    part '!(*_full)/*'
     contract "conformance: bwrap as an ordinary user" bwrap-user "${as_user[@]}" "$tests/conformance" --plugin "$bwrap"
     run "command as an ordinary user" "${as_user[@]}" "$tests/e2e" --jobs "$jobs" "${filters[@]}"
 }
@@ -118,8 +119,9 @@ suites_sanitized() {
 }
 
 sanitized_workspaces() {
-    part '!(*_full)/*'
+    part '!(*_full|matrix)/*' "permfs under ASan: call by call on the fast paths, whose data passes the daemon by"
     run "asan, permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
+    part '!(*_full)/*'
     run "asan, conformance: bwrap as root" "${as_root[@]}" "$tests/conformance" --plugin "$bwrap" --jobs "$jobs" \
         "${filters[@]}"
 }

@@ -92,13 +92,16 @@ SESSION_TEST(S5_a_shell_that_resists)
     EXPECT_RUN_STATUS(RT_E_SESSION_CLOSED, in(s, ":"));
 }
 
-/* Code inside stops the keeper: the host gets its session's end all the same. */
-SESSION_TEST(S5_a_stopped_keeper)
+/* Code inside stops the keeper: the host gets its session's end all the same, some ten seconds later. */
+CONFORMANCE_TEST(sessions, S5_a_stopped_keeper)
 {
-    const char *marker = marker_new();
+    const char *marker = marker_new(), *s = "s";
     char text[128];
     const struct run *r;
 
+    NEED(RT_CAP_SESSION);
+    BOX_UP("box", WRITE_ALL);
+    session_up(s, NULL);
     snprintf(text, sizeof text, "sleep %s & kill -STOP $PPID; sleep %s", marker, marker);
     r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = 1), NULL);
     cr_expect(r->status == RT_E_TIMEOUT && r->result && r->code == 137, "%s", run_describe(r));
