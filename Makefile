@@ -58,7 +58,7 @@ TESTS := $(SUITES) $(BUILD)/tests/engine
 JUDGES := $(BUILD)/tests/fsx $(BUILD)/tests/workspace
 EXAMPLES := $(patsubst examples/%.c,$(BUILD)/examples/%,$(wildcard examples/*.c))
 
-.PHONY: all unit deps demo check chaos check-full check-fs bench asan tsan fuzz lint format install clean tests suites threads judges programs
+.PHONY: all unit deps demo check chaos check-full check-fs bench asan tsan fuzz lint format install clean tests suites threads sanitized judges programs
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -75,6 +75,10 @@ tests: $(TESTS) $(EXAMPLES) $(JUDGES) $(BUILD)/tests/bench $(BUILD)/tests/stress
 suites: programs $(SUITES)
 
 threads: $(LIB)/bwrap.so $(LIBEXEC)/permfs $(LIBEXEC)/agent $(BUILD)/tests/stress
+
+sanitized:
+	@$(MAKE) --no-print-directory SAN=address,undefined suites
+	@$(MAKE) --no-print-directory SAN=thread threads
 
 judges: $(JUDGES)
 

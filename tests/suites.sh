@@ -121,7 +121,7 @@ suites_sanitized() {
 sanitized_workspaces() {
     part '!(*_full|matrix)/*' "permfs under ASan: call by call on the fast paths, whose data passes the daemon by"
     run "asan, permfs as root" "${as_root[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"
-    part '!(*_full)/*'
+    part '!(*_full/*|load/X2_five_gib*)' "X2's five GiB under ASan"
     run "asan, conformance: bwrap as root" "${as_root[@]}" "$tests/conformance" --plugin "$bwrap" --jobs "$jobs" \
         "${filters[@]}"
 }
