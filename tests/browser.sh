@@ -12,13 +12,7 @@ shots=${1:-$dir}
 packages=()
 command -v chromium >/dev/null || packages+=(chromium)
 command -v node >/dev/null || packages+=(nodejs)
-if [ ${#packages[@]} -gt 0 ]; then
-    sudo=()
-    [ "$(id -u)" = 0 ] || sudo=(sudo -n)
-    export DEBIAN_FRONTEND=noninteractive
-    "${sudo[@]}" apt-get update -qq
-    "${sudo[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}"
-fi
+tests/install.sh "${packages[@]}"
 
 # A runtime without processes is enough for a page: it has figures that are there and others that are not. The name of
 # the workload is one that a careless page would run.

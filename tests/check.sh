@@ -19,6 +19,11 @@ suites_host() {
     check "compare's page in a browser" tests/browser.sh
 }
 
+suites_engines() {
+    suites_engine
+    suites_podman
+}
+
 suites_as_either() {
     suites_bwrap
     suites_user
@@ -34,7 +39,7 @@ if can_be_root; then
     ordinary_user
     engine_start
     beside suites_docker
-    beside suites_engine
+    beside suites_engines
     beside suites_as_either
 fi
 suites_host

@@ -23,10 +23,7 @@ packages() {
         command -v "$1" >/dev/null || [ -e "$1" ] || missing+=("$2")
         shift 2
     done
-    [ ${#missing[@]} -gt 0 ] || return 0
-    export DEBIAN_FRONTEND=noninteractive
-    "${root[@]}" apt-get update -qq
-    "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}"
+    "$top/tests/install.sh" "${missing[@]}"
 }
 
 # judged NAME COMMAND...: in a directory of its own, which is put for DIR, as $who; a judge that hangs ends there.

@@ -17,6 +17,7 @@ set -euo pipefail
 action=$1
 dir=$2
 kind=$(cat "$dir/kind" 2>/dev/null || echo "${3:-docker}")
+[ "$kind" = docker ] || unset STOCKADE_TEST_DOCKER_HOST # another one's
 export DOCKER_HOST=${STOCKADE_TEST_DOCKER_HOST:-unix://$dir/docker.sock}
 images=(stockade-test:busybox stockade-test:empty stockade-test:wilful)
 
@@ -82,7 +83,7 @@ END
     podman_places >"$dir/before"
     # In there, for conmon leaves files where it is started.
     cd "$dir"
-    CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
+    TMPDIR=$dir CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
         system service --time 0 "$DOCKER_HOST" >"$dir/log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
     await $!

@@ -210,10 +210,13 @@ engine_start() {
         "$top/tests/engine.sh" start "$work/engine")
 }
 
+# Both Engines, docker's and Podman's.
 engine_stop() {
-    [ -d "$work/engine" ] || return 0
-    "${root[@]}" env STOCKADE_TEST_DOCKER_HOST="${STOCKADE_TEST_DOCKER_HOST:-}" \
-        "$top/tests/engine.sh" stop "$work/engine" || true
+    local dir
+    for dir in "$work/engine" "$work/podman"; do
+        [ ! -d "$dir" ] || "${root[@]}" env STOCKADE_TEST_DOCKER_HOST="${STOCKADE_TEST_DOCKER_HOST:-}" \
+            "$top/tests/engine.sh" stop "$dir" || true
+    done
     engine=
 }
 

@@ -15,6 +15,11 @@ for pid in /proc/[0-9]*; do
         echo "running: ${pid#/proc/} $exe"
         status=1
         ;;
+    */dockerd | */containerd* | */podman | */conmon) # of the Engines in there
+        grep -qzF "$below/" "$pid/cmdline" 2>/dev/null || continue
+        echo "running: ${pid#/proc/} $exe"
+        status=1
+        ;;
     esac
 done
 comm -13 "$below/cgroups.before" <(list_cgroups) | grep . && status=1

@@ -97,6 +97,29 @@ suites_engine() {
     check "docker: TLS" "${as_root[@]}" "$top/tests/engine/tls.sh"
 }
 
+# Podman's service in the Engine's place. Podman is no package that building needs.
+suites_podman() {
+    local why
+    if ! why=$("$top/tests/install.sh" podman 2>&1); then
+        tell not_run "conformance on Podman's service: it cannot be installed: $(tail -n 1 <<<"$why")"
+        return 0
+    fi
+    if dpkg --compare-versions "$(podman --version | grep -o '[0-9.]*$')" lt 4; then
+        tell not_run "conformance on Podman's service: its API is older than 1.41: $(podman --version)"
+        return 0
+    fi
+    check "Podman's service starts" "${root[@]}" "$top/tests/engine.sh" start "$work/podman" podman
+    [ -S "$work/podman/docker.sock" ] || return 0
+    on_podman=(--plugin "$docker" --image stockade-test:busybox
+        --config "{\"docker_host\":\"unix://$work/podman/docker.sock\"}")
+    part '@(lifecycle|exec|streams|isolation)/*' \
+        "conformance on Podman's service: all but lifecycle, exec, streams, isolation"
+    contract "conformance: docker on Podman's service, as root" docker-podman "${as_root[@]}" "$tests/conformance" \
+        "${on_podman[@]}" --lacks "$top/tests/conformance/lacks/docker-podman"
+    run "Podman's service: images and deaths" "${as_root[@]}" "$tests/engine" "${on_podman[@]}" --jobs "$jobs" \
+        --filter '!(broken|faults)/*' --lacks "$top/tests/engine/lacks/podman"
+}
+
 suites_user() {
     part '!(*_full|*_plain)/*' "permfs as an ordinary user: again with each fast path off"
     run "permfs as an ordinary user" "${as_user[@]}" "$tests/fs" --jobs "$jobs" "${filters[@]}"

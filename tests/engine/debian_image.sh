@@ -31,8 +31,7 @@ make() (
     exec 9>"$cache/lock"
     flock 9 # another run may be at it
     cached && return
-    command -v debootstrap >/dev/null ||
-        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends debootstrap >/dev/null
+    "$(dirname "$0")/../install.sh" debootstrap >/dev/null
     tree=$(mktemp -d "$cache/tree.XXXXXX")
     trap 'rm -rf "$tree" "$kept.new"' EXIT
     debootstrap --variant=minbase --include="$packages" "$release" "$tree" "$(mirror)" >"$cache/log" 2>&1 </dev/null || {
