@@ -90,6 +90,8 @@ suites_engine() {
     part "$transport" "conformance on docker by the Engine's exec: what is not the transport's own"
     contract "conformance: docker by the Engine's exec, as root" docker-engine "${as_root[@]}" "$tests/conformance" \
         "${on_engine[@]}"
+    check "docker by the Engine's exec: many threads" "${as_root[@]}" "$top/tests/threads.sh" 5 docker \
+        "{\"docker_host\":\"$engine\",\"exec_transport\":\"engine\",\"default_image\":\"stockade-test:busybox\"}"
     check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
     check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
     check "docker: an Engine that fails in the middle of things" "${as_root[@]}" "$top/tests/engine/faults.sh"

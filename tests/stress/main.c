@@ -1,6 +1,6 @@
 /*
  * Many threads on one runtime, without a test framework: Criterion's workers do not live under ThreadSanitizer.
- * usage: stress PLUGIN [SECONDS]
+ * usage: stress PLUGIN [SECONDS [CONFIG]]
  */
 #include "host/stockade.h"
 
@@ -195,17 +195,18 @@ int main(int argc, char **argv)
     snprintf(dir, sizeof dir, "%.200s/stress.XXXXXX", tmp ? tmp : "/tmp");
     if (argc < 2 || !mkdtemp(dir))
         return 2;
-    end = time(NULL) + (argc > 2 ? atoi(argv[2]) : 10);
     snprintf(state, sizeof state, "%s/state", dir);
     snprintf(codebase, sizeof codebase, "%s/codebase", dir);
     snprintf(clean, sizeof clean, "rm -rf %s", dir);
     options.runtime = argv[1];
+    options.runtime_config = argc > 3 ? argv[3] : NULL;
     options.state_dir = state;
     if (mkdir(codebase, 0755) < 0 || stockade_open(&options, &call, &sb) || box_make("shared", &call) ||
         sb->ops->session_create(sb->rt, "shared", &common, &call, NULL)) {
         complain("open", &call);
         return 1;
     }
+    end = time(NULL) + (argc > 2 ? atoi(argv[2]) : 10);
     for (size_t i = 0; i < THREADS; i++)
         if (pthread_create(&threads[i], NULL, i % 2 ? share : cycle, (void *)(uintptr_t)i))
             return 1;
