@@ -63,21 +63,13 @@ struct rise {
     int notes_fds[2], ended_fd; /* pipe from the agent to permfs, and where permfs writes what it says to */
 };
 
-/* As many as a start and its undoing need at once: rather not begun than left half undone. */
+/* As many as a start and its undoing need at once. */
 #define FDS_NEEDED 32
 
 static int32_t step_fds(struct op *op, struct rise *rise)
 {
-    int fds[FDS_NEEDED], n = 0, err = 0;
-
     (void)rise;
-    for (; n < FDS_NEEDED && !err; n++) {
-        fds[n] = fcntl(op->rt->dir_fd, F_DUPFD_CLOEXEC, 0);
-        err = fds[n] < 0 ? errno : 0;
-    }
-    for (int i = 0; i < n; i++)
-        fd_closep(&fds[i]);
-    return err ? op_fail(op, error_status(err), err, "a start takes %d free fds", FDS_NEEDED) : RT_OK;
+    return op_need_fds(op, FDS_NEEDED, "a start");
 }
 
 static int32_t step_identity(struct op *op, struct rise *rise)

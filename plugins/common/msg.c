@@ -160,8 +160,10 @@ int msg_recv(int sock, void *buf, size_t cap, struct msg *ret)
     take_fds(&hdr, ret, &extra);
     if (n == 0 && !ret->n_fds)
         return -EPIPE;
-    if ((size_t)n < sizeof head || (hdr.msg_flags & (MSG_TRUNC | MSG_CTRUNC)))
+    if ((size_t)n < sizeof head || (hdr.msg_flags & MSG_TRUNC))
         err = -EPROTO;
+    else if (hdr.msg_flags & MSG_CTRUNC) /* for want of room here, or in this process's table */
+        err = extra >= 0 ? -EPROTO : -EMFILE;
     if (!err) {
         ret->type = head.type;
         ret->len = head.len;

@@ -6,6 +6,7 @@
 #include "util.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 
 void op_init(struct op *op, struct runtime *rt, rt_call *call, const char *name)
@@ -135,4 +136,17 @@ int32_t op_sleep_ms(struct op *op, int ms)
     int ready;
 
     return op_poll(op, NULL, 0, now_ns() + ms * NS_PER_MS, &ready);
+}
+
+int32_t op_need_fds(struct op *op, int n, const char *what)
+{
+    int fds[OP_FDS_MAX], got = 0, err = 0;
+
+    for (; got < n && !err; got++) {
+        fds[got] = fcntl(op->rt->dir_fd, F_DUPFD_CLOEXEC, 0);
+        err = fds[got] < 0 ? errno : 0;
+    }
+    for (int i = 0; i < got; i++)
+        fd_closep(&fds[i]);
+    return err ? op_fail(op, error_status(err), err, "%s takes %d free fds", what, n) : RT_OK;
 }

@@ -61,5 +61,11 @@ int32_t op_wait_readable(struct op *op, int fd, int64_t until_ns, const char *wh
 
 /* Sleeps; ends early only with op_check()'s status. */
 int32_t op_sleep_ms(struct op *op, int ms);
+/*
+ * RT_E_RESOURCE unless this process has n fds left, OP_FDS_MAX at most: what takes that many is rather not begun than
+ * left half done. `what` is its name for the message.
+ */
+#define OP_FDS_MAX 32
+int32_t op_need_fds(struct op *op, int n, const char *what);
 
 #endif

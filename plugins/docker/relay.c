@@ -15,9 +15,10 @@
 
 #define THREAD_STACK ((size_t)512 << 10)
 #define BOOT_NS      (15 * NS_PER_S)
-#define START_MAX    4 /* execs that the Engine is asked for at a time: more take longer altogether */
-#define START_TICK   5 /* ms */
-#define IDLE_MAX     4 /* bridges of one sandbox that wait for something to do: each is a process there */
+#define START_MAX    4  /* execs that the Engine is asked for at a time: more take longer altogether */
+#define START_TICK   5  /* ms */
+#define FDS_NEEDED   24 /* by a connection, a command's pipes, and the copies of these that its thread is given */
+#define IDLE_MAX     4  /* bridges of one sandbox that wait for something to do: each is a process there */
 
 struct relays {
     pthread_mutex_t lock; /* guards first and starting, and what struct relay says */
@@ -386,8 +387,10 @@ static int32_t connect_by_old(struct op *op, const struct whereabouts *place, in
     int ours, theirs;
 
     for (;;) {
-        int32_t status = connection_make(op, &ours, &theirs);
+        int32_t status = op_need_fds(op, FDS_NEEDED, "a command by the Engine's exec");
 
+        if (!status)
+            status = connection_make(op, &ours, &theirs);
         if (status)
             return status;
         if (!relay_give(docker_of(op)->relays, place->backend_id, theirs)) {

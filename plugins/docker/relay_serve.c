@@ -113,21 +113,6 @@ static void host_gone(struct relay *relay)
     wire_out_release(&out);
 }
 
-static void host_ready(struct relay *relay)
-{
-    struct msg msg;
-    int err = msg_recv(relay->conn, relay->packet, sizeof relay->packet, &msg);
-
-    if (!err) {
-        host_message(relay, &msg);
-        msg_release(&msg);
-    } else if (err != -EAGAIN) {
-        host_gone(relay);
-    }
-}
-
-/* ---- to the host ---- */
-
 static void host_tell(struct relay *relay, uint32_t type, const void *body, size_t len, int terminal)
 {
     int err;
@@ -139,6 +124,35 @@ static void host_tell(struct relay *relay, uint32_t type, const void *body, size
     if (err) /* it does not listen */
         host_gone(relay);
 }
+
+/* The fds of a request did not all find room in this process: it is answered in the agent's place. */
+static void host_refuse(struct relay *relay)
+{
+    struct wire_out body = { 0 };
+
+    wire_put_u32(&body, AGENT_STAGE_SETUP);
+    wire_put_u32(&body, EMFILE);
+    if (!body.failed)
+        host_tell(relay, AGENT_REFUSED, body.data, body.len, -1);
+    wire_out_release(&body);
+}
+
+static void host_ready(struct relay *relay)
+{
+    struct msg msg;
+    int err = msg_recv(relay->conn, relay->packet, sizeof relay->packet, &msg);
+
+    if (!err) {
+        host_message(relay, &msg);
+        msg_release(&msg);
+    } else if (err == -EMFILE && !relay->pid) {
+        host_refuse(relay);
+    } else if (err != -EAGAIN) {
+        host_gone(relay);
+    }
+}
+
+/* ---- when the Engine does not answer ---- */
 
 /* The Engine is stopped or broken, and the host waits for a command's end: what is here of it is ended from here. */
 static void command_kill(struct relay *relay)
@@ -192,8 +206,10 @@ static void command_follow(struct relay *relay, uint32_t type, const void *body,
         relay->kill_ns = 0;
     if (type == AGENT_EXITED || type == AGENT_REFUSED)
         mux_flush(&relay->mux); /* what the command wrote comes before the news of its end */
-    if (type == AGENT_EXITED)
+    if (type == AGENT_EXITED) {
+        relay->pid = 0;
         input_drop(relay);
+    }
 }
 
 static void hello_take(struct relay *relay, const void *body, size_t len)
