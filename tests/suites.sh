@@ -118,6 +118,10 @@ suites_podman() {
         "conformance on Podman's service: all but lifecycle, exec, streams, isolation"
     contract "conformance: docker on Podman's service, as root" docker-podman "${as_root[@]}" "$tests/conformance" \
         "${on_podman[@]}" --lacks "$top/tests/conformance/lacks/docker-podman"
+    part 'isolation/*'
+    [ -z "$full" ] || filters=(--filter "$owners")
+    contract "conformance: docker on Podman's service, for another user" podman-owner "${as_root[@]}" \
+        "$tests/conformance" "${on_podman[@]}" --owner "$(id -u stockade-test)"
     run "Podman's service: images and deaths" "${as_root[@]}" "$tests/engine" "${on_podman[@]}" --jobs "$jobs" \
         --filter '!(broken|faults)/*' --lacks "$top/tests/engine/lacks/podman"
 }

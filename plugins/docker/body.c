@@ -12,7 +12,8 @@
  * image's /tmp has, so that it is the user's own in any case.
  */
 #define TMPFS_OPTIONS "rw,exec,nosuid,nodev,mode=1777"
-#define TMPFS_OWNER   ",uid=%u,gid=%u" /* which Podman does not take */
+#define TMPFS_OWNER   ",uid=%u,gid=%u"
+#define PODMAN_OWNER  ",U" /* the same; it does not take the other */
 
 /* What root needs to work on files of any owner, and to become somebody else; nothing that leads out. */
 static const char *const root_caps[] = {
@@ -51,7 +52,7 @@ static bool add_mounts(cJSON *host, const struct boot *boot, bool is_podman)
 
     snprintf(options, sizeof options, TMPFS_OPTIONS TMPFS_OWNER, boot->identity->uid, boot->identity->gid);
     if (is_podman)
-        snprintf(options, sizeof options, TMPFS_OPTIONS);
+        snprintf(options, sizeof options, TMPFS_OPTIONS PODMAN_OWNER);
     return mounts && tmpfs && add_bind(mounts, boot->agent, INSIDE_AGENT, true) &&
            add_bind(mounts, boot->boot_dir, INSIDE_BOOT_DIR, true) &&
            add_bind(mounts, boot->workspace_source, boot->spec->workspace, false) &&
