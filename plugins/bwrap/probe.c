@@ -40,6 +40,22 @@ static int bwrap_run(int exec_fd, char *const *argv, char *ret, size_t size)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+/* Not with the whole root: bubblewrap fails where a mount below it goes meanwhile, such as a container's. */
+static bool namespaces_work(int fd, char *why, size_t size)
+{
+    struct argv argv = { 0 };
+    bool work;
+
+    argv_add(&argv, "bwrap", "--unshare-user", "--disable-userns", "--unshare-pid", "--unshare-net", NULL);
+    argv_add(&argv, "--ro-bind", "/usr", "/usr", "--ro-bind-try", "/bin", "/bin", "--ro-bind-try", "/lib", "/lib",
+             NULL);
+    argv_add(&argv, "--ro-bind-try", "/lib64", "/lib64", "--proc", "/proc", "--", "/bin/true", NULL);
+    why[0] = '\0';
+    work = !argv.failed && bwrap_run(fd, argv.items, why, size) == 0;
+    argv_release(&argv);
+    return work;
+}
+
 static void probe_program(const struct bwrap_settings *settings, struct probe_list *list)
 {
     char path[PATH_MAX], text[256];
@@ -55,11 +71,7 @@ static void probe_program(const struct bwrap_settings *settings, struct probe_li
     }
     probe_list_version(list, text);
     probe_list_add(list, RT_CHECK_OK, "bubblewrap", path, "");
-    if (bwrap_run(fd,
-                  (char *[]){ (char *)"bwrap", (char *)"--unshare-user", (char *)"--disable-userns",
-                              (char *)"--unshare-pid", (char *)"--unshare-net", (char *)"--ro-bind", (char *)"/",
-                              (char *)"/", (char *)"--proc", (char *)"/proc", (char *)"--", (char *)"/bin/true", NULL },
-                  text, sizeof text) == 0)
+    if (namespaces_work(fd, text, sizeof text))
         probe_list_add(list, RT_CHECK_OK, "namespaces", "user, pid and network namespaces can be made", "");
     else
         probe_list_add(list, RT_CHECK_FAIL, "namespaces", text[0] ? text : "bubblewrap failed",

@@ -103,7 +103,7 @@ CONFORMANCE_TEST(sessions, S5_a_stopped_keeper)
     BOX_UP("box", WRITE_ALL);
     session_up(s, NULL);
     snprintf(text, sizeof text, "sleep %s & kill -STOP $PPID; sleep %s", marker, marker);
-    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = 1), NULL);
+    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 2000, .grace_ms = 1), NULL);
     cr_expect(r->status == RT_E_TIMEOUT && r->result && r->code == 137, "%s", run_describe(r));
     cr_expect(proc_count(marker, NULL) == 0);
     EXPECT_RUN_STATUS(RT_E_SESSION_NOT_FOUND, in(s, ":"));
