@@ -16,14 +16,13 @@
 
 #define PERMFS_WAIT_MS 2000
 
-/* Asks whoever listens there to end, and waits until it has let go of the connection. */
-static void quit(int box_fd, const char *name, uint32_t type, int wait_ms)
+/* Asks whoever listens there to end, and waits until it has let go of the connection; false if it has not. */
+static bool quit(int box_fd, const char *name, uint32_t type, int wait_ms)
 {
     cleanup_fd int conn = socket_connect(box_fd, name);
     struct pollfd pfd = { .fd = conn, .events = POLLRDHUP };
 
-    if (conn >= 0 && msg_send(conn, type, NULL, 0, NULL, 0) == 0)
-        (void)poll(&pfd, 1, wait_ms);
+    return conn < 0 || (msg_send(conn, type, NULL, 0, NULL, 0) == 0 && poll(&pfd, 1, wait_ms) > 0);
 }
 
 /* The sandbox's own cgroups are known by the directory's name, whatever the record says. */
@@ -39,17 +38,23 @@ static void cgroup_end(struct op *op, const char *id)
 static int32_t leavings_end(struct op *op, const char *id, int box_fd)
 {
     cleanup_free char *mnt = runtime_mount_point(op->rt, id);
+    bool hangs, is_cut;
     int32_t status;
 
     if (!mnt)
         return op_fail(op, RT_E_NOMEM, 0, "paths");
-    quit(box_fd, "agent.sock", AGENT_QUIT, (int)op->rt->settings->stop_grace_ms + 1000);
+    (void)quit(box_fd, "agent.sock", AGENT_QUIT, (int)op->rt->settings->stop_grace_ms + 1000);
+    /* Before all is killed that is left: who waits for a filesystem that hangs does not die before that is cut off. */
+    hangs = !quit(box_fd, "permfs.sock", PERMFS_QUIT, PERMFS_WAIT_MS);
+    is_cut = mount_abort(mnt);
     cgroup_end(op, id);
-    quit(box_fd, "permfs.sock", PERMFS_QUIT, PERMFS_WAIT_MS);
-    (void)mount_abort(mnt);
     status = mount_remove(op, mnt);
     if (!status && op->rt->mount_base)
         (void)rmdir(mnt);
+    if (!status && hangs && !is_cut)
+        status = op_fail(op, RT_E_UNAVAILABLE, 0,
+                         "its filesystem's daemon does not answer, and without fusectl only root could cut it off: "
+                         "whoever waits for it lives on until that daemon has ended");
     return status;
 }
 

@@ -8,26 +8,6 @@
 #include <stdio.h>
 #include <sys/wait.h>
 
-/* A child of this process by its name, which is how plugins run their helpers; the test ends if there is none. */
-static pid_t helper_pid(const char *name)
-{
-    char *text = proc_children_text(), wanted[32], *at;
-    pid_t pid = 0;
-
-    snprintf(wanted, sizeof wanted, " (%s)", name);
-    at = strstr(text, wanted);
-    while (at && at > text && at[-1] != '\n')
-        at--;
-    if (at)
-        pid = (pid_t)atoi(at);
-    free(text);
-    if (!pid) {
-        fx.ops->destroy(fx.rt, "box", NULL); /* a skipped test is not cleaned up after */
-        cr_skip_test("the plugin has no such helper below this process");
-    }
-    return pid;
-}
-
 /* ---- callers in flight ------------------------------------------------------------------------------------------- */
 
 /* One call of each kind that waits for a command, each in a thread of its own. */

@@ -376,6 +376,25 @@ void ops_expect(const char *id, const struct op_case *cases, size_t n)
     }
 }
 
+pid_t helper_pid(const char *name)
+{
+    char *text = proc_children_text(), wanted[32], *at;
+    pid_t pid = 0;
+
+    snprintf(wanted, sizeof wanted, " (%s)", name);
+    at = strstr(text, wanted);
+    while (at && at > text && at[-1] != '\n')
+        at--;
+    if (at)
+        pid = (pid_t)atoi(at);
+    free(text);
+    if (!pid) {
+        fx.ops->destroy(fx.rt, "box", NULL); /* a skipped test is not cleaned up after */
+        cr_skip_test("the plugin has no such helper below this process");
+    }
+    return pid;
+}
+
 const char *marker_new(void)
 {
     static char text[16][16];

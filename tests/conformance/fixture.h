@@ -174,6 +174,9 @@ void ops_expect(const char *id, const struct op_case *cases, size_t n);
 /* What the probe answered to one op: "ok", an errno's name, or "" if the op is not in the run's output. */
 const char *ops_result(const struct run *run, const char *op);
 
+/* A child of this process by its name, which is how plugins run their helpers; the test ends if there is none. */
+pid_t helper_pid(const char *name);
+
 /* A number that no other process of this machine has on its command line, for sleep(1). */
 const char *marker_new(void);
 /* The command lines of all processes in the sandbox, a line each. */

@@ -1,4 +1,5 @@
 /* Contract R1 to R3: hosts that are killed, what they leave, and records that are none. */
+#include "cgroups.h"
 #include "fixture.h"
 
 #include "options.h"
@@ -8,7 +9,10 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
+
+#define FUSECTL_MAGIC 0x65735543 /* linux/magic.h lacks it */
 
 /* ---- the state directory ---------------------------------------------------------------------------------------- */
 
@@ -275,6 +279,51 @@ CONFORMANCE_TEST(recovery, R2_what_a_torn_record_left_running_ends)
     cr_expect(proc_mount_below(fx.dir) == NULL, "it is still mounted");
     if (aside[0])
         HOST_MUST(tree_remove(aside));
+}
+
+/* Whether a mount can be cut off: without fusectl only root can. */
+static bool can_cut_off(void)
+{
+    struct statfs st;
+
+    return geteuid() == 0 || (statfs("/sys/fs/fuse/connections", &st) == 0 && st.f_type == FUSECTL_MAGIC);
+}
+
+/* What waits for a filesystem that hangs is killed only by an answer, or by the end of the connection. */
+CONFORMANCE_TEST(recovery, R2_a_torn_records_filesystem_hangs)
+{
+    const char *marker = marker_new(), *aside;
+    char *cgroups, *save = NULL;
+    pid_t daemon, pid = 0;
+
+    box_create("box", RT_LIFETIME_PERSISTENT);
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    daemon = helper_pid("permfs");
+    /* So many that the daemon stops with a question of one of them in hand: who waits for that does not die. */
+    EXPECT_RUN(sh("box",
+                  "for i in 1 2 3 4; do (n=0; while :; do n=$((n + 1)); [ -e absent-%s-$i-$n ]; done) "
+                  ">/dev/null 2>&1 & done; echo up",
+                  marker),
+               0, "up\n");
+    HOST_MUST(proc_await(marker, 1, 5000, &pid) >= 1);
+    cgroups = cgroups_of(pid);
+    HOST_MUST(kill(daemon, SIGSTOP) == 0);
+    damage_truncate();
+    log_open();
+    if (!can_cut_off()) {
+        cr_expect(strstr(log_text, "fusectl"), "the log says: %s", log_text);
+        HOST_MUST(kill(daemon, SIGCONT) == 0);
+    }
+    cr_expect(proc_await(marker, 0, 20000, NULL) == 0, "it still runs");
+    cr_expect(proc_mount_below(fx.dir) == NULL, "it is still mounted");
+    for (char *path = strtok_r(cgroups, "\n", &save); can_cut_off() && path; path = strtok_r(NULL, "\n", &save))
+        cr_expect(!cgroup_exists(path), "cgroup %s is left", path);
+    aside = torn_name("box");
+    cr_expect(aside[0], "it was not set aside: %s", log_text);
+    if (aside[0])
+        HOST_MUST(tree_remove(aside));
+    (void)kill(daemon, SIGKILL);
+    free(cgroups);
 }
 
 CONFORMANCE_TEST(recovery, R2_a_later_versions_record_is_left_alone)
