@@ -65,8 +65,8 @@ void record_ids_free(char **ids, size_t n)
 /* Only what record.h names is ever in there, so only that is removed. A mount that is left stops it: EBUSY. */
 static int box_empty(int box_fd)
 {
-    static const char *const files[] = { "boot/" BOOT_SOCKET, "agent.sock", "permfs.sock", "paused", "ended",
-                                         "box.json",          "lock",       AUDIT_FILE };
+    static const char *const files[] = { "boot/" BOOT_SOCKET, "boot/" BOOT_NOTES, "agent.sock", "permfs.sock", "paused",
+                                         "ended",             "box.json",         "lock",       AUDIT_FILE };
     struct dirent *entry;
     DIR *dir;
     int err;
@@ -88,10 +88,13 @@ static int box_empty(int box_fd)
     return 0;
 }
 
+/* As often as others who had it open already may make its lock anew, before they see that it has gone. */
+#define REMOVE_TRIES 100
+
 int32_t record_remove(struct op *op, const char *id, int box_fd)
 {
     char path[ID_MAX + 8], temp[32];
-    int err;
+    int err = -ENOTEMPTY;
 
     if (unlinkat(box_fd, "mnt", AT_REMOVEDIR) < 0 && errno != ENOENT)
         return op_fail(op, error_status(errno), errno, "remove the mount point of '%s'", id);
@@ -100,9 +103,11 @@ int32_t record_remove(struct op *op, const char *id, int box_fd)
     random_name(temp + strlen(temp), 12);
     if (renameat(op->rt->dir_fd, path, op->rt->dir_fd, temp) < 0)
         return op_fail(op, error_status(errno), errno, "remove the directory of '%s'", id);
-    err = box_empty(box_fd);
-    if (!err && unlinkat(op->rt->dir_fd, temp, AT_REMOVEDIR) < 0)
-        err = -errno;
+    for (int tries = 0; err == -ENOTEMPTY && tries < REMOVE_TRIES; tries++) {
+        err = box_empty(box_fd);
+        if (!err && unlinkat(op->rt->dir_fd, temp, AT_REMOVEDIR) < 0)
+            err = -errno;
+    }
     return err ? op_fail(op, error_status(-err), -err, "empty %s/%s", op->rt->dir, temp) : RT_OK;
 }
 
