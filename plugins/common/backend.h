@@ -81,8 +81,8 @@ struct backend {
     int32_t (*boot)(struct op *op, struct boot *boot);
     /*
      * Removes what outlives the init of a sandbox that has booted, or that boot() may have left: its container. The
-     * init has ended, or is not ours to end: then this does. The call's deadline and cancel leave it seconds more. RT_OK if nothing is left, or if
-     * sweep() will find it. May be NULL, as all below.
+     * init has ended, or is not ours to end: then this does. The call's deadline and cancel leave it seconds more.
+     * RT_OK if nothing is left, or if sweep() will find it. May be NULL, as all below.
      */
     int32_t (*end)(struct op *op, const struct record *record);
     /*

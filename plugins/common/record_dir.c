@@ -65,8 +65,10 @@ void record_ids_free(char **ids, size_t n)
 /* Only what record.h names is ever in there, so only that is removed. A mount that is left stops it: EBUSY. */
 static int box_empty(int box_fd)
 {
-    static const char *const files[] = { "boot/" BOOT_SOCKET, "boot/" BOOT_NOTES, "agent.sock", "permfs.sock", "paused",
-                                         "ended",             "box.json",         "lock",       AUDIT_FILE };
+    static const char *const files[] = {
+        "boot/" BOOT_SOCKET, "boot/" BOOT_NOTES, "agent.sock", "permfs.sock", "paused", "ended", "box.json", "lock",
+        AUDIT_FILE
+    };
     struct dirent *entry;
     DIR *dir;
     int err;

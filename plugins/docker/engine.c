@@ -70,7 +70,7 @@ static int api_minor(const char *text)
     char *end;
     long minor;
 
-    if (strncmp(text, "1.", 2) || text[2] < '0' || text[2] > '9')
+    if (text[0] != '1' || text[1] != '.' || text[2] < '0' || text[2] > '9')
         return -1;
     minor = strtol(text + 2, &end, 10);
     return *end || minor > 9999 ? -1 : (int)minor;
