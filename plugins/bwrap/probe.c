@@ -94,7 +94,7 @@ static void probe_fusermount(struct probe_list *list)
 static void probe_cgroup(struct op *op, struct probe_list *list)
 {
     const rt_limits none = { .size = sizeof none };
-    struct cgroup_made made = { 0 };
+    struct cgroup_made made = CGROUP_MADE_INIT;
     char box[PATH_MAX];
 
     snprintf(box, sizeof box, "%s/probe-%d", op->rt->dir, (int)getpid());

@@ -394,17 +394,22 @@ static int32_t session_try(struct op *op, struct live *live, const char *session
     };
     struct process *process;
     const int64_t deadline = op->deadline_ns; /* which the end of a run clears */
-    bool answered;
     int32_t status = process_new_in_session(op, live->id, session, &req, AGENT_UNCOUNTED, &process);
+    int exit_code;
 
     if (status)
         return status;
     status = process_run(op, process, &(struct process_io){ .take = discard });
-    answered = process->exit.exit_code == TRY_CODE;
+    exit_code = process->exit.exit_code;
     process_free(process);
-    if ((!status && !answered) || status == RT_E_SESSION_CLOSED ||
-        (status == RT_E_TIMEOUT && !(deadline && now_ns() >= deadline)))
-        return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell", shell);
+    if (status == RT_E_SESSION_CLOSED)
+        return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell: it ended", shell);
+    if (status == RT_E_TIMEOUT && !(deadline && now_ns() >= deadline))
+        return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell: no answer in %d s", shell,
+                       SHELL_GUARD_MS / 1000);
+    if (!status && exit_code != TRY_CODE)
+        return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell: it answered %d, not " TRY_CODE_TEXT, shell,
+                       exit_code);
     return status;
 }
 

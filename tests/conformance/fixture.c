@@ -148,7 +148,13 @@ static void leftovers_expect_none(void)
     cr_expect(!strcmp(files, fx.state_files), "files left in the state directory:\n%s\nat open there were:\n%s", files,
               fx.state_files);
     cr_expect(!mount, "still mounted: %s", mount);
-    cr_expect(proc_count(fx.dir, &pid) == 0, "process %d is left", (int)pid);
+    if (proc_count(fx.dir, &pid)) {
+        char *line = proc_read(pid, "cmdline"), *stat = proc_read(pid, "stat");
+
+        cr_expect(false, "process %d is left: %s\n%s", (int)pid, line, stat);
+        free(line);
+        free(stat);
+    }
     /* Orphans are this process's to reap, and one that is just exiting has a second for it: what leaks, stays. */
     for (int i = 0; i < 50 && waitpid(-1, NULL, WNOHANG) >= 0; i++)
         sleep_ms(20);

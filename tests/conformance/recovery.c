@@ -323,6 +323,7 @@ CONFORMANCE_TEST(recovery, R2_a_torn_records_filesystem_hangs)
     if (aside[0])
         HOST_MUST(tree_remove(aside));
     (void)kill(daemon, SIGKILL);
+    cr_expect(proc_await(fx.dir, 0, 20000, NULL) == 0, "what it ran in is left");
     free(cgroups);
 }
 
