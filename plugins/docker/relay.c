@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 #define THREAD_STACK ((size_t)512 << 10)
-#define BOOT_NS      (15 * NS_PER_S)
+#define HELLO_NS     (60 * NS_PER_S) /* for a bridge to be there; as long as an Engine may take for a call */
 #define START_MAX    4  /* execs that the Engine is asked for at a time: more take longer altogether */
 #define START_TICK   5  /* ms */
 #define FDS_NEEDED   24 /* by a connection, a command's pipes, and the copies of these that its thread is given */
@@ -424,6 +424,8 @@ static int32_t connect_by_new(struct op *op, const struct whereabouts *place, in
         return status;
     }
     status = relay_start(op, place, stream, theirs);
+    if (!status) /* until it says who it is, nothing reaches it, nor an end that is wanted */
+        status = agent_ping(op, ours, now_ns() + HELLO_NS);
     if (!status)
         *ret = take_fd(&ours);
     return status;
@@ -479,7 +481,6 @@ int32_t relay_connect(struct op *op, const struct whereabouts *place, int *ret)
 int32_t relay_await(struct op *op, const struct whereabouts *place)
 {
     cleanup_fd int conn = -1;
-    int32_t status = relay_connect(op, place, &conn);
 
-    return status ? status : agent_ping(op, conn, now_ns() + BOOT_NS);
+    return relay_connect(op, place, &conn);
 }
