@@ -15,8 +15,8 @@
 
 #define THREAD_STACK ((size_t)512 << 10)
 #define HELLO_NS     (60 * NS_PER_S) /* for a bridge to be there; as long as an Engine may take for a call */
-#define START_MAX    4  /* execs that the Engine is asked for at a time: more take longer altogether */
-#define START_TICK   5  /* ms */
+#define START_MAX    4               /* execs that the Engine is asked for at a time: more take longer altogether */
+#define START_TICK   5               /* ms */
 #define FDS_NEEDED   24 /* by a connection, a command's pipes, and the copies of these that its thread is given */
 #define IDLE_MAX     4  /* bridges of one sandbox that wait for something to do: each is a process there */
 

@@ -26,7 +26,7 @@ void relays_end(struct relays *relays, const char *container);
 
 /* backend.h, connect(). */
 int32_t relay_connect(struct op *op, const struct whereabouts *place, int *ret);
-/* Connects and asks the agent whether it is there, for as long as a boot may take. */
+/* Whether the agent can be reached: connects, and lets go of it. */
 int32_t relay_await(struct op *op, const struct whereabouts *place);
 
 /*
