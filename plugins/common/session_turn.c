@@ -161,6 +161,10 @@ int32_t session_turn_take(struct op *op, struct session_turns *turns, const char
         return op_fail(op, error_status(errno), errno, "wait for session '%s'", session);
     if (waiter.fd >= 0)
         status = op_wait_readable(op, waiter.fd, 0, "the session");
+    if (waiter.fd >= 0 && !status) { /* who granted it wrote under the lock */
+        pthread_mutex_lock(&turns->lock);
+        pthread_mutex_unlock(&turns->lock);
+    }
     if (status && !turn_quit(turn, &waiter)) {
         struct session_link link = session_turn_link(turn);
 
