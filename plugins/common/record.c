@@ -13,9 +13,10 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#define RECORD_FILE "box.json"
-#define RECORD_MAX  ((size_t)64 << 20)
-#define ENDED_FILE  "ended"
+#define NEW_DIR_TRIES 20 /* each may be lost to a sweep */
+#define RECORD_FILE   "box.json"
+#define RECORD_MAX    ((size_t)64 << 20)
+#define ENDED_FILE    "ended"
 
 static bool proc_add(cJSON *json, const char *key, const struct proc_id *id)
 {
@@ -371,6 +372,43 @@ void record_release(struct record *record)
     *record = (struct record){ 0 };
 }
 
+/* A directory without a name of a sandbox yet, locked: -EAGAIN where a sweep came between and has taken it. */
+static int new_dir_try(struct op *op, const char *temp, int *ret_box_fd, int *ret_lock_fd)
+{
+    cleanup_fd int box_fd = -1, lock_fd = -1;
+    struct stat here, there;
+    int r = dir_make(op->rt->dir_fd, temp, 0700);
+
+    if (r)
+        return r;
+    box_fd = openat(op->rt->dir_fd, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (box_fd < 0)
+        return -errno;
+    lock_fd = file_make(box_fd, "lock", 0, 0600);
+    if (lock_fd < 0)
+        return lock_fd;
+    if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
+        return -errno;
+    if (fstat(lock_fd, &here) < 0 || fstatat(box_fd, "lock", &there, AT_SYMLINK_NOFOLLOW) < 0 ||
+        here.st_ino != there.st_ino)
+        return -EAGAIN;
+    *ret_box_fd = take_fd(&box_fd);
+    *ret_lock_fd = take_fd(&lock_fd);
+    return 0;
+}
+
+static int new_dir(struct op *op, char temp[32], int *ret_box_fd, int *ret_lock_fd)
+{
+    int r = -EAGAIN;
+
+    for (int tries = 0; r == -EAGAIN && tries < NEW_DIR_TRIES; tries++) {
+        strcpy(temp, "boxes/.new-");
+        random_name(temp + strlen(temp), 12);
+        r = new_dir_try(op, temp, ret_box_fd, ret_lock_fd);
+    }
+    return r;
+}
+
 int32_t record_create(struct op *op, cJSON *spec, struct record *ret)
 {
     struct record record = {
@@ -379,6 +417,7 @@ int32_t record_create(struct op *op, cJSON *spec, struct record *ret)
     cleanup_fd int box_fd = -1, lock_fd = -1;
     char temp[32], path[ID_MAX + 8];
     int32_t status;
+    int err;
 
     if (!spec_from_json(spec, &record.spec)) {
         cJSON_Delete(spec);
@@ -388,18 +427,11 @@ int32_t record_create(struct op *op, cJSON *spec, struct record *ret)
         record_release(&record);
         return op_fail(op, RT_E_RESOURCE, 0, "this process cannot look itself up in /proc");
     }
-    strcpy(temp, "boxes/.new-");
-    random_name(temp + strlen(temp), 12);
     snprintf(path, sizeof path, "boxes/%s", record.spec.id);
-    if (dir_make(op->rt->dir_fd, temp, 0700) == 0) {
-        box_fd = openat(op->rt->dir_fd, temp, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        lock_fd = box_fd < 0 ? -1 : file_make(box_fd, "lock", 0, 0600);
-    }
-    if (lock_fd < 0 || flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
-        status =
-            op_fail(op, error_status(errno), errno, "make the directory of '%s' in %s", record.spec.id, op->rt->dir);
-    else
-        status = record_save(op, box_fd, &record);
+    err = new_dir(op, temp, &box_fd, &lock_fd);
+    status =
+        err ? op_fail(op, error_status(-err), -err, "make the directory of '%s' in %s", record.spec.id, op->rt->dir)
+            : record_save(op, box_fd, &record);
     if (!status && renameat2(op->rt->dir_fd, temp, op->rt->dir_fd, path, RENAME_NOREPLACE) < 0)
         status = errno == EEXIST
                      ? op_fail(op, RT_E_EXISTS, 0, "sandbox '%s' exists", record.spec.id)
