@@ -32,19 +32,12 @@ static bool is_new_dir(const struct delta_change *change)
     return S_ISDIR(change->upper.st_mode) && (change->kind == RT_CHANGE_ADDED || change->kind == RT_CHANGE_TYPE);
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-    const size_t len = strlen(dir);
-
-    return strncmp(path, dir, len) == 0 && path[len] == '/';
-}
-
 /* New directories on the way to what is selected come along. In byte order they stand before it. */
 static void select_parents(struct commit *c, size_t i)
 {
     for (size_t k = i; k-- > 0;)
         if (c->outcomes[k] == NOT_SELECTED && is_new_dir(&c->all->v[k]) &&
-            is_below(c->all->v[i].path, c->all->v[k].path) && is_applicable(c, &c->all->v[k]))
+            path_is_below(c->all->v[i].path, c->all->v[k].path) && is_applicable(c, &c->all->v[k]))
             c->outcomes[k] = SELECTED;
 }
 

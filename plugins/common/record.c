@@ -376,7 +376,6 @@ void record_release(struct record *record)
 static int new_dir_try(struct op *op, const char *temp, int *ret_box_fd, int *ret_lock_fd)
 {
     cleanup_fd int box_fd = -1, lock_fd = -1;
-    struct stat here, there;
     int r = dir_make(op->rt->dir_fd, temp, 0700);
 
     if (r)
@@ -389,8 +388,7 @@ static int new_dir_try(struct op *op, const char *temp, int *ret_box_fd, int *re
         return lock_fd;
     if (flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
         return -errno;
-    if (fstat(lock_fd, &here) < 0 || fstatat(box_fd, "lock", &there, AT_SYMLINK_NOFOLLOW) < 0 ||
-        here.st_ino != there.st_ino)
+    if (!lock_is_current(op, temp + strlen("boxes/"), lock_fd))
         return -EAGAIN;
     *ret_box_fd = take_fd(&box_fd);
     *ret_lock_fd = take_fd(&lock_fd);

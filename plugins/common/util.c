@@ -54,6 +54,15 @@ void random_name(char *ret, size_t n)
     ret[n] = '\0';
 }
 
+bool path_is_below(const char *path, const char *dir)
+{
+    size_t len = strlen(dir);
+
+    while (len && dir[len - 1] == '/')
+        len--;
+    return !strncmp(path, dir, len) && path[len] == '/' && path[len + 1];
+}
+
 int dir_make(int dir_fd, const char *name, mode_t mode)
 {
     if (mkdirat(dir_fd, name, mode) < 0)

@@ -57,6 +57,9 @@ bool id_valid(const char *s);
 /* Writes n random lower-case letters and digits and a NUL. */
 void random_name(char *ret, size_t n);
 
+/* Whether path names something in the directory dir, however deep, by the texts alone; dir may end in slashes. */
+bool path_is_below(const char *path, const char *dir);
+
 /*
  * mkdirat(2), openat(2) and mkfifoat(2) with exactly this mode, whatever the host's umask. dir_make() accepts one that
  * is there, as it is, and returns 0 or -errno; file_make() opens for reading and writing and returns the fd or -errno;

@@ -279,15 +279,6 @@ static int32_t workspace_check(struct op *op, const struct boot *boot)
                    engine_name(docker_of(op)->engine), boot->spec->workspace);
 }
 
-static bool is_below(const char *path, const char *dir)
-{
-    size_t len = strlen(dir);
-
-    while (len && dir[len - 1] == '/')
-        len--;
-    return !strncmp(path, dir, len) && path[len] == '/' && path[len + 1];
-}
-
 /* An image's VOLUME would hide what the workspace has there; and the OCI runtime makes its directory in the codebase.
  */
 static int32_t volumes_check(struct op *op, const struct boot *boot, const char *id)
@@ -300,7 +291,7 @@ static int32_t volumes_check(struct op *op, const struct boot *boot, const char 
     cJSON_ArrayForEach (mount, cJSON_GetObjectItemCaseSensitive(answer.json, "Mounts")) {
         const char *target = json_str(mount, "Destination", "", &ok);
 
-        if (!status && is_below(target, boot->spec->workspace))
+        if (!status && path_is_below(target, boot->spec->workspace))
             status = op_fail(op, RT_E_UNSUPPORTED, 0,
                              "image '%.100s' has a VOLUME at '%.100s', which would hide that part of the workspace",
                              boot->spec->image, target);
