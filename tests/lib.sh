@@ -30,6 +30,11 @@ export LSAN_OPTIONS=suppressions=$work/lsan.supp:print_suppressions=0
 export ASAN_OPTIONS=intercept_tls_get_addr=0:log_path=$work/asan/report
 mkdir -m 1777 "$work/asan"
 
+# What workers of Criterion left that were killed in earlier runs: it stands in the way of the next with that number.
+for file in /dev/shm/bxf*_*; do
+    [ ! -e "$file" ] || [ -e "/proc/${file##*_}" ] || "${root[@]}" rm -f "$file"
+done
+
 # What a suite that ended badly may have left: its mounts and daemons all lie below $work.
 sweep() {
     local pid exe mount
