@@ -59,7 +59,7 @@ enum rt_status {
     RT_E_TIMEOUT = 11,          /* the exec's timeout or the call's deadline passed */
     RT_E_CANCELLED = 12,        /* the cancel fd became readable, or a callback asked to stop */
     RT_E_UNSUPPORTED = 13,      /* this backend, or this version of it, cannot do that */
-    RT_E_UNAVAILABLE = 14,      /* the backend is missing, does not answer, or died under the sandbox */
+    RT_E_UNAVAILABLE = 14,      /* the backend is missing, does not answer in full, or died under the sandbox */
     RT_E_RESOURCE = 15,         /* a limit was hit: memory (OOM), pids, fds, disk */
     RT_E_CONFLICT = 16,         /* both sides changed; neither was lost */
     RT_E_PROTOCOL = 17,         /* a malformed answer from the Engine, the agent, or a file on disk */

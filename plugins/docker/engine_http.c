@@ -215,21 +215,7 @@ static size_t body_take(char *data, size_t size, size_t n, void *arg)
 
 /* ---- the exchange ---- */
 
-/* Whether nobody listens there any more. */
-static bool engine_is_gone(const struct op *op, struct http_pool *pool)
-{
-    struct line *line = NULL;
-    struct op aside;
-    CURL *easy;
-    int32_t status;
-
-    op_init_aside(&aside, op);
-    status = http_connect(&aside, pool, &easy, &line);
-    http_disconnect(line);
-    return status == RT_E_UNAVAILABLE;
-}
-
-static int32_t failure(struct op *op, struct http_pool *pool, const struct line *line, const struct intake *in,
+static int32_t failure(struct op *op, const struct http_pool *pool, const struct line *line, const struct intake *in,
                        CURLcode code)
 {
     const char *name = pool->address->text, *why = line->why[0] ? line->why : curl_easy_strerror(code);
@@ -241,6 +227,7 @@ static int32_t failure(struct op *op, struct http_pool *pool, const struct line 
         return op_fail(op, RT_E_UNAVAILABLE, (int)sys, "the Engine at %s cannot be reached", name);
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_GOT_NOTHING:
+    case CURLE_PARTIAL_FILE: /* the Engine, or what is between, ended in the middle of its answer */
     case CURLE_RECV_ERROR:
     case CURLE_SEND_ERROR:
     case CURLE_OPERATION_TIMEDOUT: /* connecting: all else is timed here */
@@ -257,9 +244,7 @@ static int32_t failure(struct op *op, struct http_pool *pool, const struct line 
         return op_fail(op, RT_E_NOMEM, 0, "the Engine's answer");
     case CURLE_OUT_OF_MEMORY:
         return op_fail(op, RT_E_NOMEM, 0, "a request to the Engine");
-    default: /* cut off, malformed */
-        if (code == CURLE_PARTIAL_FILE && engine_is_gone(op, pool))
-            return op_fail(op, RT_E_UNAVAILABLE, 0, "the Engine at %s ended in the middle of its answer", name);
+    default: /* malformed */
         return op_fail(op, RT_E_PROTOCOL, 0, "the Engine at %s: %.200s", name, why);
     }
 }
