@@ -26,10 +26,12 @@ struct audit_reader {
 /* A daemon may lie: what is no level and no text is passed over. */
 static void line_log(struct runtime *rt, char *line, size_t len)
 {
-    if (len < 2 || line[0] < RT_LOG_DEBUG || line[0] > RT_LOG_ERROR || memchr(line + 1, '\0', len - 1))
+    int32_t level = len ? line[0] : 0;
+
+    if (len < 2 || level < RT_LOG_DEBUG || level > RT_LOG_ERROR || memchr(line + 1, '\0', len - 1))
         return;
     line[len] = '\0';
-    rt->log(rt->log_user, line[0], line + 1);
+    rt->log(rt->log_user, level, line + 1);
 }
 
 static void *reader_run(void *arg)
