@@ -181,7 +181,7 @@ static bool command_begin(struct conn *conn)
     clock_gettime(CLOCK_MONOTONIC, &began);
     cancel_mark();
     if (shell_send(++command_id, last_code))
-        kill(shell.pid, SIGKILL); /* it does not read: its end is this command's */
+        kill(shell.pid, SIGKILL); /* it cannot be told: its end is this command's */
     return true;
 }
 
@@ -362,8 +362,7 @@ static void settle(void)
     settled_code = code;
     is_back = false;
     streams_reset();
-    if (shell_send(++command_id, 0))
-        kill(shell.pid, SIGKILL);
+    (void)shell_send(++command_id, 0);
 }
 
 /* Ends the running command where it is over. Returns ms until it wants to be called again, -1 = not needed. */

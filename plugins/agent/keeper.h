@@ -60,7 +60,6 @@ struct conn {
 struct shell {
     pid_t pid; /* 0 once it has ended */
     int status;
-    int control;   /* write end */
     int interrupt; /* the signal that makes it drop what it does: SIGINT, or one whose trap has it raise that itself */
     int terminal;  /* -1 = none */
     const char *pts; /* its path inside; "" = none */

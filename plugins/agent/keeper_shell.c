@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -16,7 +17,11 @@
 #include <termios.h>
 #include <unistd.h>
 
-struct shell shell = { .control = -1, .terminal = -1 };
+#define LINE_SIZE 1024
+
+struct shell shell = { .terminal = -1 };
+
+static struct watch control; /* write end of the pipe that the shell reads its lines from */
 
 static struct termios termios_at_start;
 static int stat_fd = -1;
@@ -63,17 +68,17 @@ static enum dialect dialect_of(const char *path)
 
 static void shell_exec(const char *path)
 {
-    char *name = (char *)(uintptr_t)name_of(path), control[32];
+    char *name = (char *)(uintptr_t)name_of(path), path_of_control[32];
     char *argvs[][6] = {
         [POSIX_SHELL] = { name, "-i" },
         /* Without readline, which reads a pipe byte by byte and would lose the rest of each packet. */
         [BASH] = { name, "--norc", "--noprofile", "--noediting", "-i" },
         /* Not from stdin, which busybox takes for ended when a signal interrupts it: the end of any background job. */
-        [BUSYBOX] = { name, "-i", control },
+        [BUSYBOX] = { name, "-i", path_of_control },
     };
     sigset_t none;
 
-    snprintf(control, sizeof control, "/proc/%d/fd/%d", (int)getppid(), KEEPER_CONTROL);
+    snprintf(path_of_control, sizeof path_of_control, "/proc/%d/fd/%d", (int)getppid(), KEEPER_CONTROL);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     setsid();
     if (shell.terminal >= 0)
@@ -100,7 +105,30 @@ static int shell_prepare(void)
 
     shell.interrupt = dialect == BUSYBOX ? SIGPWR : SIGINT;
 
-    return write(shell.control, line, strlen(line)) < 0 ? -errno : 0;
+    return write(control.fd, line, strlen(line)) < 0 ? -errno : 0;
+}
+
+/*
+ * The last command's lines that the pipe has not taken yet. Once a user has many pipes the kernel makes new ones with
+ * room for two packets (pipe(7), pipe-user-pages-soft), and what the shell was sent before may lie there unread.
+ */
+static struct line {
+    char text[LINE_SIZE];
+    size_t len;
+} lines[2];
+static size_t n_lines, n_written;
+
+static void lines_write(void)
+{
+    while (n_written < n_lines && write(control.fd, lines[n_written].text, lines[n_written].len) >= 0)
+        n_written++;
+    watch_change(&control, n_written < n_lines ? EPOLLOUT : 0);
+}
+
+static void control_ready(struct watch *watch, uint32_t events)
+{
+    (void)watch, (void)events;
+    lines_write();
 }
 
 int shell_start(const char *path, int terminal, const char *pts)
@@ -123,7 +151,9 @@ int shell_start(const char *path, int terminal, const char *pts)
         dup3(pair[0], KEEPER_CONTROL, O_CLOEXEC) < 0)
         return -errno;
     close(pair[0]);
-    shell.control = pair[1];
+    control = (struct watch){ .ready = control_ready, .fd = pair[1] };
+    if (watch_add(&control, 0) < 0)
+        return -errno;
     dialect = dialect_of(path);
     shell.pid = fork();
     if (shell.pid < 0)
@@ -150,11 +180,6 @@ static int return_make(int last_code)
     return 0;
 }
 
-static int shell_write(const char *line, size_t len)
-{
-    return write(shell.control, line, len) == (ssize_t)len ? 0 : -EPIPE;
-}
-
 /*
  * What runs the text with its streams. bash 5.2 corrupts its heap where a file that it sources ends within `$(`
  * (it shows with the next syntax errors), but not where that is the text of an eval. An eval on its part would tell
@@ -166,32 +191,30 @@ static void run_make(char *run, size_t size, const char *code, const char *text,
     if (dialect == BASH)
         snprintf(run, size,
                  "if \\eval \"while false;do :\"$'\\n'\"$(<%s)\"$'\\n'done 2>/dev/null;then %s\\. %s %s;"
-                 "else %s\\eval \"$(<%s)\" %s;fi",
+                 "else %s\\eval \"$(<%s)\" %s;fi;",
                  text, code, text, streams, code, text, streams);
     else
-        snprintf(run, size, "%s\\. %s %s", code, text, streams);
+        snprintf(run, size, "%s\\. %s %s;", code, text, streams);
 }
 
-static void report_make(char *report, size_t size, uint64_t id)
+/* A line that runs `first`, reports the code of what ran last, and runs `last`. */
+static void line_add(uint64_t id, const char *first, const char *last)
 {
-    snprintf(report, size, "\\command echo %llu $? >>/proc/%d/fd/%d", (unsigned long long)id, (int)getpid(),
-             KEEPER_STATUS);
-}
+    struct line *line = &lines[n_lines++];
 
-static int shell_ask(uint64_t id)
-{
-    char report[64], line[72];
-
-    report_make(report, sizeof report, id);
-    return shell_write(line, (size_t)snprintf(line, sizeof line, "%s\n", report));
+    line->len = (size_t)snprintf(line->text, sizeof line->text, "%s\\command echo %llu $? >>/proc/%d/fd/%d%s\n", first,
+                                 (unsigned long long)id, (int)getpid(), KEEPER_STATUS, last);
 }
 
 void shell_ask_again(uint64_t id)
 {
     int unread;
 
-    if (ioctl(KEEPER_CONTROL, FIONREAD, &unread) == 0 && !unread)
-        (void)shell_ask(id);
+    if (n_written < n_lines || ioctl(KEEPER_CONTROL, FIONREAD, &unread) < 0 || unread)
+        return;
+    n_lines = n_written = 0;
+    line_add(id, "", "");
+    lines_write();
 }
 
 /*
@@ -201,7 +224,7 @@ void shell_ask_again(uint64_t id)
  */
 int shell_send(uint64_t id, int last_code)
 {
-    char line[1000], run[800], code[48] = "", text[40], streams[160], report[64], reopen[64] = "";
+    char run[800], code[48] = "", text[40], streams[160], reopen[64] = "";
     int me = (int)getpid(), n;
 
     if (last_code) {
@@ -216,14 +239,14 @@ int shell_send(uint64_t id, int last_code)
     else
         snprintf(streams, sizeof streams, "</proc/%d/fd/%d >>/proc/%d/fd/%d 2>>/proc/%d/fd/%d", me, KEEPER_IN, me,
                  KEEPER_OUT, me, KEEPER_ERR);
-    report_make(report, sizeof report, id);
     run_make(run, sizeof run, code, text, streams);
     if (dialect != BUSYBOX) /* which does not read its stdin */
         snprintf(reopen, sizeof reopen, ";[ -p /dev/stdin ]||\\exec </proc/%d/fd/%d", me, KEEPER_CONTROL);
-    n = snprintf(line, sizeof line, "%s;%s%s\n", run, report, reopen);
-    if (shell_write(line, (size_t)n))
-        return -EPIPE;
-    return shell_ask(id);
+    n_lines = n_written = 0; /* what is left of the last command's asks only for a code that is known */
+    line_add(id, run, reopen);
+    line_add(id, "", "");
+    lines_write();
+    return 0;
 }
 
 void shell_terminal_reset(bool settings_too)
