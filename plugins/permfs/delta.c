@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <uthash.h>
 
-/* A path that is in the log, or that was not in the codebase when it was touched. */
+/* A path that is in the log. */
 struct touched {
     UT_hash_handle hh;
     char path[];
@@ -167,13 +167,13 @@ static bool is_gone(int r)
     return r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
 }
 
-/* All zeros if there is nothing. */
-static int lower_stamp(struct delta *d, const char *path, struct delta_stamp *ret)
+/* What a layer has; all zeros if there is nothing. */
+static int layer_stamp(int layer_fd, const char *path, struct delta_stamp *ret)
 {
     char *copy = strdup(path);
     const char *name;
     struct stat st;
-    int dir = copy ? open_parent(d->lower_fd, copy, &name) : -ENOMEM, r = dir < 0 ? dir : 0;
+    int dir = copy ? open_parent(layer_fd, copy, &name) : -ENOMEM, r = dir < 0 ? dir : 0;
 
     if (!r)
         r = below_stat(dir, name, &st);
@@ -186,19 +186,38 @@ static int lower_stamp(struct delta *d, const char *path, struct delta_stamp *re
     return is_gone(r) ? 0 : r;
 }
 
-static int touch_path(struct delta *d, const char *path)
+/*
+ * Whether the sandbox's own entry is in the upper layer although nothing was logged: the codebase had none when it was
+ * made, and what the codebase has now came later. A directory may be there for the sake of what is in it alone.
+ */
+static int is_newer_below(struct delta *d, const char *path, const struct delta_stamp *lower)
+{
+    struct delta_stamp upper;
+    int r = layer_stamp(d->overlay.upper_fd, path, &upper);
+
+    return r ? r : delta_stamp_there(&upper) && !(S_ISDIR(upper.mode) && S_ISDIR(lower->mode));
+}
+
+static int touch_first(struct delta *d, const char *path)
 {
     struct delta_record record = { .kind = DELTA_TOUCHED, .path = path };
-    int r = 0;
+    int r = layer_stamp(d->lower_fd, path, &record.lower);
+
+    if (r || !delta_stamp_there(&record.lower))
+        return r;
+    r = is_newer_below(d, path, &record.lower);
+    if (r)
+        return r < 0 ? r : 0;
+    r = delta_log_append(d->log_fd, &record);
+    return r ? r : remember(d, path);
+}
+
+static int touch_path(struct delta *d, const char *path)
+{
+    int r;
 
     pthread_mutex_lock(&d->lock);
-    if (!is_touched(d, path)) {
-        r = lower_stamp(d, path, &record.lower);
-        if (!r && delta_stamp_there(&record.lower))
-            r = delta_log_append(d->log_fd, &record);
-        if (!r)
-            r = remember(d, path);
-    }
+    r = is_touched(d, path) ? 0 : touch_first(d, path);
     pthread_mutex_unlock(&d->lock);
     return r;
 }

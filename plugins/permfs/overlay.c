@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #define LAYERS 3
+#define UPPER  1
 
 /* Of the overlay, in the order of `keys`. */
 struct layers {
@@ -240,7 +241,7 @@ static void keeper_refresh(struct overlay *overlay)
 static int layers_open(int codebase_fd, int delta_fd, struct layers *ret)
 {
     ret->fd[0] = fcntl(codebase_fd, F_DUPFD_CLOEXEC, 0);
-    ret->fd[1] = below_open(delta_fd, DELTA_UPPER, O_PATH | O_DIRECTORY, 0);
+    ret->fd[UPPER] = below_open(delta_fd, DELTA_UPPER, O_PATH | O_DIRECTORY, 0);
     ret->fd[2] = below_open(delta_fd, DELTA_WORK, O_PATH | O_DIRECTORY, 0);
     for (int i = 0; i < LAYERS; i++)
         if (ret->fd[i] < 0)
@@ -259,6 +260,10 @@ int overlay_open(struct overlay *overlay, int codebase_fd, int delta_fd, char wh
     if (!r)
         r = geteuid() == 0 ? make(&layers, false, &overlay->root_fd, &overlay->conf_fd)
                            : keeper_start(overlay, &layers);
+    if (!r) {
+        overlay->upper_fd = layers.fd[UPPER];
+        layers.fd[UPPER] = -1;
+    }
     for (int i = 0; i < LAYERS; i++)
         if (layers.fd[i] >= 0)
             close(layers.fd[i]);
@@ -271,7 +276,7 @@ int overlay_open(struct overlay *overlay, int codebase_fd, int delta_fd, char wh
 
 void overlay_release(struct overlay *overlay)
 {
-    const int fds[] = { overlay->root_fd, overlay->conf_fd, overlay->keeper };
+    const int fds[] = { overlay->root_fd, overlay->upper_fd, overlay->conf_fd, overlay->keeper };
 
     for (size_t i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)

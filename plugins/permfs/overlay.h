@@ -9,15 +9,16 @@
 #include "settings.h"
 
 struct overlay {
-    int root_fd; /* of the mount; -1 = none */
-    int conf_fd; /* the filesystem's configuration; -1 = the keeper has it */
-    int keeper;  /* the socket to it; -1 = none */
-    pid_t pid;   /* the keeper's, 0 = none */
+    int root_fd;  /* of the mount; -1 = none */
+    int upper_fd; /* O_PATH: the layer of what the sandbox has written */
+    int conf_fd;  /* the filesystem's configuration; -1 = the keeper has it */
+    int keeper;   /* the socket to it; -1 = none */
+    pid_t pid;    /* the keeper's, 0 = none */
 };
 
 #define OVERLAY_INIT                                                                                                   \
     {                                                                                                                  \
-        .root_fd = -1, .conf_fd = -1, .keeper = -1                                                                     \
+        .root_fd = -1, .upper_fd = -1, .conf_fd = -1, .keeper = -1                                                     \
     }
 
 /*

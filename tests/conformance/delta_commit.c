@@ -283,3 +283,36 @@ CONFORMANCE_TEST(delta_commit, W13_names_are_bytes)
     EXPECT_RUN(sh("box", "cat inv*"), 0, "1");
     expect_changes("box", "");
 }
+
+/* The sandbox's own were there first: that it writes to them once more does not make the host's what it found. */
+CONFORMANCE_TEST(delta_commit, D3_what_the_host_makes_under_the_names_of_the_sandboxs_is_a_conflict)
+{
+    static const char *const names[] = { "file", "dir/in", "moved/in", "link", "gone", "kind" };
+
+    delta_up("box");
+    EXPECT_RUN(sh("box", "mkdir dir early; for f in file dir/in early/in link gone; do echo box >$f; done; "
+                         "mv early moved; mkdir kind"),
+               0, "");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cr_assert(tree_put(fx.codebase, names[i], "host"));
+    cr_assert(tree_put(fx.codebase, "seen", ""));
+    EXPECT_RUN(sh("box",
+                  "until [ -e seen ]; do sleep 0.05; done; for f in file dir/in moved/in; do echo more >>$f; done; "
+                  "rm link gone; ln -s t link; chmod 700 kind; cat file moved/in"),
+               0, "box\nmore\nbox\nmore\n");
+    expect_commit(RT_E_CONFLICT, "box", RT_CONFLICT_FAIL, NULL,
+                  "M dir/in!\nM file!\nD gone!\nT kind!\nT link!\nM moved/in!\n");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        cr_expect(tree_is(fx.codebase, names[i], "host"), "%s", names[i]);
+}
+
+/* What the sandbox made and removed again before the host made it is the host's, and no conflict. */
+CONFORMANCE_TEST(delta_commit, D3_what_the_sandbox_gave_up_is_the_hosts)
+{
+    delta_up("box");
+    EXPECT_RUN(sh("box", "echo box >file; echo box >>file; rm file"), 0, "");
+    cr_assert(tree_put(fx.codebase, "file", "host"));
+    EXPECT_RUN(sh("box", "until [ -e file ]; do sleep 0.05; done; rm file; echo box >file"), 0, "");
+    COMMIT("M file\n");
+    cr_expect(tree_is(fx.codebase, "file", "box\n"));
+}
