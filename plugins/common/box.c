@@ -117,7 +117,7 @@ static int32_t step_workspace(struct op *op, struct rise *rise)
     int32_t status = changes_before_start(op, record, rise->locked->box_fd);
 
     if (!status)
-        status = permfs_start(op, record, rise->locked->box_fd, rise->paths.mnt, &rise->permfs);
+        status = permfs_start(op, rise->locked, rise->paths.mnt, &rise->permfs);
 
     if (status)
         return status;

@@ -9,7 +9,6 @@
 #include "mounts.h"
 #include "msg.h"
 #include "permfs_proto.h"
-#include "record.h"
 #include "wire.h"
 
 #include <fcntl.h>
@@ -40,7 +39,7 @@ static uint32_t flags_of(const struct settings *settings, const struct spec *spe
     return (settings->passthrough ? 0 : PERMFS_NO_PASSTHROUGH) | (settings->watch ? 0 : PERMFS_NO_WATCH) |
            (settings->epochs ? 0 : PERMFS_NO_EPOCH) | (spec->lifetime == RT_LIFETIME_HOST ? PERMFS_LEASE : 0) |
            (spec->workspace_mode == RT_WORKSPACE_DELTA ? PERMFS_DELTA : 0) | (audit->file >= 0 ? PERMFS_AUDIT : 0) |
-           (spec->audit_file[0] ? 0 : PERMFS_AUDIT_CAPPED) | (audit->sock >= 0 ? PERMFS_AUDIT_LOG : 0);
+           (spec->audit_file[0] ? 0 : PERMFS_AUDIT_CAPPED) | (audit->sock >= 0 ? PERMFS_AUDIT_LOG : 0) | PERMFS_LOCK;
 }
 
 static void config_put(struct wire_out *w, const struct record *record, const char *mount_point, uint32_t flags,
@@ -114,14 +113,15 @@ static pid_t daemon_spawn(struct op *op, int sock)
 }
 
 /* Sends the configuration with its fds. */
-static int32_t config_send(struct op *op, const struct record *record, int box_fd, int fd, const char *mount_point,
-                           int codebase)
+static int32_t config_send(struct op *op, const struct locked *locked, int fd, const char *mount_point, int codebase)
 {
+    const struct record *record = &locked->record;
+    const int box_fd = locked->box_fd;
     cleanup_fd int listen_fd = socket_listen(box_fd, "permfs.sock", 0600), delta = -1;
     struct wire_out body = { 0 };
     struct audit_fds audit;
     int32_t status = RT_OK;
-    int err, fds[5];
+    int err, fds[6];
     size_t n = 2;
 
     if (listen_fd < 0)
@@ -141,6 +141,7 @@ static int32_t config_send(struct op *op, const struct record *record, int box_f
         fds[n++] = audit.file;
     if (audit.sock >= 0)
         fds[n++] = audit.sock;
+    fds[n++] = locked->lock_fd;
     err = body.failed ? -ENOMEM : msg_send(fd, PERMFS_CONFIG, body.data, body.len, fds, n);
     wire_out_release(&body);
     fd_closep(&audit.file);
@@ -148,22 +149,22 @@ static int32_t config_send(struct op *op, const struct record *record, int box_f
     return err ? send_failed(op, err, "configure the filesystem daemon") : RT_OK;
 }
 
-static int32_t daemon_configure(struct op *op, const struct record *record, int box_fd, int fd, const char *mount_point)
+static int32_t daemon_configure(struct op *op, const struct locked *locked, int fd, const char *mount_point)
 {
-    cleanup_fd int codebase = open(record->spec.codebase, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    const char *path = locked->record.spec.codebase;
+    cleanup_fd int codebase = open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int32_t status;
 
     if (codebase < 0)
-        return op_fail(op, errno == EACCES ? RT_E_PERMISSION : RT_E_IO, errno, "codebase '%s'", record->spec.codebase);
-    status = config_send(op, record, box_fd, fd, mount_point, codebase);
+        return op_fail(op, errno == EACCES ? RT_E_PERMISSION : RT_E_IO, errno, "codebase '%s'", path);
+    status = config_send(op, locked, fd, mount_point, codebase);
     if (status)
         return status;
     status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
     return status ? status : answer_take(op, fd, PERMFS_READY);
 }
 
-int32_t permfs_start(struct op *op, const struct record *record, int box_fd, const char *mount_point,
-                     struct permfs *ret)
+int32_t permfs_start(struct op *op, const struct locked *locked, const char *mount_point, struct permfs *ret)
 {
     cleanup_fd int ours = -1, theirs = -1;
     int pair[2];
@@ -178,13 +179,13 @@ int32_t permfs_start(struct op *op, const struct record *record, int box_fd, con
     if (pid < 0)
         return op->err->status;
     fd_closep(&theirs);
-    status = daemon_configure(op, record, box_fd, ours, mount_point);
+    status = daemon_configure(op, locked, ours, mount_point);
     if (status) {
         struct proc_id id = proc_id_of(pid);
         struct op quiet;
 
         op_init_quiet(&quiet, op->rt); /* the cause is what counts, not how the cleaning went */
-        (void)permfs_end(&quiet, &id, ours, box_fd, mount_point);
+        (void)permfs_end(&quiet, &id, ours, locked->box_fd, mount_point);
         return status;
     }
     *ret = (struct permfs){ .pid = pid, .fd = take_fd(&ours) };

@@ -2,6 +2,7 @@
 #ifndef STOCKADE_PERMFS_CLIENT_H
 #define STOCKADE_PERMFS_CLIENT_H
 
+#include "record.h"
 #include "runtime.h"
 
 struct permfs {
@@ -9,9 +10,11 @@ struct permfs {
     int fd; /* the owner's connection */
 };
 
-/* Starts the daemon for a sandbox and waits until its mount is there. On failure nothing is left of it. */
-int32_t permfs_start(struct op *op, const struct record *record, int box_fd, const char *mount_point,
-                     struct permfs *ret);
+/*
+ * Starts the daemon for a sandbox and waits until its mount is there. On failure nothing is left of it. Should this
+ * process die before permfs_guard(), the daemon ends, and the sandbox stays locked until it has.
+ */
+int32_t permfs_start(struct op *op, const struct locked *locked, const char *mount_point, struct permfs *ret);
 
 /* Makes the daemon of a running sandbox go by the record's rules, of which it takes all or none. */
 int32_t permfs_set_rules(struct op *op, const struct record *record, int box_fd);

@@ -309,6 +309,9 @@ void record_unlock(struct locked *locked)
 {
     record_release(&locked->record);
     fd_closep(&locked->box_fd);
+    /* Closing alone does not: a daemon that did not come up, or a child that the host has forked, may have it, too. */
+    if (locked->lock_fd >= 0)
+        (void)flock(locked->lock_fd, LOCK_UN);
     fd_closep(&locked->lock_fd);
 }
 

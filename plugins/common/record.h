@@ -1,7 +1,8 @@
 /*
  * A sandbox on disk: DIR/boxes/ID/ with
  *   box.json     the record, replaced by rename
- *   lock         flock()ed by whoever changes the sandbox's state; released by the kernel if that process dies
+ *   lock         flock()ed by whoever changes the sandbox's state; released by the kernel if that process dies, and
+ *                during a start the filesystem daemon, too, see permfs_start()
  *   mnt/         permfs's mount          boot/         the boot socket, while it boots
  *   delta/       a copy-on-write workspace's writes, see delta_log.h
  *   agent.sock   where the agent listens  permfs.sock   where permfs listens

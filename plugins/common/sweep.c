@@ -9,6 +9,8 @@
 
 /* Who holds a sandbox's lock for longer is at work on it. */
 #define LOCK_WAIT_MS 100
+/* Where the owner is dead, another host is cleaning, or a filesystem daemon on its way up is about to find that out. */
+#define OWNERLESS_WAIT_MS 10000
 
 static bool is_mounted(struct runtime *rt, const struct mount_table *mounts, const char *id)
 {
@@ -47,6 +49,14 @@ static int32_t locked_clean(struct op *op, struct locked *locked)
     return status;
 }
 
+static int64_t lock_deadline(const struct op *op, const struct record *record)
+{
+    const int64_t ms = record->spec.lifetime == RT_LIFETIME_HOST ? OWNERLESS_WAIT_MS : LOCK_WAIT_MS;
+    const int64_t until = now_ns() + ms * NS_PER_MS;
+
+    return op->deadline_ns && op->deadline_ns < until ? op->deadline_ns : until;
+}
+
 static void sweep_box(struct op *op, const struct mount_table *mounts, const char *id)
 {
     struct op quick = *op;
@@ -64,8 +74,8 @@ static void sweep_box(struct op *op, const struct mount_table *mounts, const cha
         return;
     }
     needs = needs_sweep(op->rt, mounts, &record);
+    quick.deadline_ns = lock_deadline(op, &record);
     record_release(&record);
-    quick.deadline_ns = now_ns() + LOCK_WAIT_MS * NS_PER_MS;
     if (!needs || record_lock(&quick, id, &locked))
         return;
     (void)locked_clean(op, &locked);

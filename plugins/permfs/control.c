@@ -44,10 +44,21 @@ static enum verdict replace_rules(struct control *c, int sock, const struct msg 
     return answer(sock, r, why);
 }
 
+static enum verdict take_guard(struct control *c, int sock, struct msg *msg)
+{
+    int r = guard_take(&c->guard, msg);
+
+    if (!r && *c->lock >= 0) {
+        close(*c->lock);
+        *c->lock = -1;
+    }
+    return answer(sock, r, "malformed request");
+}
+
 static enum verdict handle_msg(struct control *c, int sock, struct msg *msg)
 {
     if (msg->type == PERMFS_GUARD && sock == c->owner)
-        return answer(sock, guard_take(&c->guard, msg), "malformed request");
+        return take_guard(c, sock, msg);
     if (msg->type == PERMFS_RULES)
         return replace_rules(c, sock, msg);
     if ((msg->type != PERMFS_PING && msg->type != PERMFS_QUIT && msg->type != PERMFS_REFRESH) || msg->len)
@@ -124,7 +135,7 @@ static bool serve_conn(struct control *c, int *sock)
 /* Returns true when there is reason to end. */
 static bool serve_owner(struct control *c)
 {
-    return serve_conn(c, &c->owner) || (c->owner < 0 && c->lease);
+    return serve_conn(c, &c->owner) || (c->owner < 0 && (c->lease || c->guard.init < 0));
 }
 
 void control_init(struct control *c)

@@ -21,7 +21,8 @@ struct control_ops {
 struct control {
     int owner;          /* the socket of PERMFS_OWNER_FD; -1 once it is closed */
     int listen;         /* listening socket */
-    bool lease;         /* the owner's going ends it all */
+    bool lease;         /* the owner's going ends it all, also once there is a guard */
+    int *lock;          /* closed once there is a guard; -1 = none */
     uid_t uid;          /* besides root, the user whose connections are taken */
     int signals, ended; /* readable: SIGTERM has come, the filesystem has ended */
     const struct control_ops *ops;

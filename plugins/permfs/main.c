@@ -235,6 +235,7 @@ int main(void)
     }
     d.control.listen = d.settings.listen_fd;
     d.control.lease = d.settings.lease;
+    d.control.lock = &d.settings.lock_fd;
     control_init(&d.control);
     (void)fcntl(PERMFS_OWNER_FD, F_SETFL, O_RDWR | O_NONBLOCK);
     (void)fcntl(d.control.listen, F_SETFL, O_RDWR | O_NONBLOCK);

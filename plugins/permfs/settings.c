@@ -74,7 +74,8 @@ static int take_fds(struct msg *msg, uint32_t flags, struct settings *c)
         int *fd;
     } wanted[] = { { PERMFS_DELTA, &c->delta_fd },
                    { PERMFS_AUDIT, &c->audit_fd },
-                   { PERMFS_AUDIT_LOG, &c->audit_sock } };
+                   { PERMFS_AUDIT_LOG, &c->audit_sock },
+                   { PERMFS_LOCK, &c->lock_fd } };
     size_t at = 2;
 
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
@@ -130,7 +131,7 @@ static int check_fds(const struct settings *c, char why[WHY_MAX])
 int settings_decode(struct msg *msg, struct settings *ret, char why[WHY_MAX])
 {
     struct wire_in w = wire_in_over(msg->body, msg->len);
-    struct settings c = { .root_fd = -1, .listen_fd = -1, .delta_fd = -1, .audit_fd = -1, .audit_sock = -1 };
+    struct settings c = SETTINGS_NONE;
     int r;
 
     if (msg->type != PERMFS_CONFIG || msg->n_fds < 2)
@@ -162,5 +163,7 @@ void settings_release(struct settings *settings)
         close(settings->audit_fd);
     if (settings->audit_sock >= 0)
         close(settings->audit_sock);
-    *settings = (struct settings){ .root_fd = -1, .listen_fd = -1, .delta_fd = -1, .audit_fd = -1, .audit_sock = -1 };
+    if (settings->lock_fd >= 0)
+        close(settings->lock_fd);
+    *settings = (struct settings)SETTINGS_NONE;
 }

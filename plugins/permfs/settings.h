@@ -27,7 +27,13 @@ struct settings {
     int audit_fd;      /* the audit's file; -1 = none is wanted */
     int audit_sock;    /* for the host that wants its lines; -1 = none does */
     int64_t audit_max; /* bytes of its file, 0 = no limit */
+    int lock_fd;       /* the sandbox's lock, until the daemon is guarded; -1 = none */
 };
+
+#define SETTINGS_NONE                                                                                                  \
+    {                                                                                                                  \
+        .root_fd = -1, .listen_fd = -1, .delta_fd = -1, .audit_fd = -1, .audit_sock = -1, .lock_fd = -1                \
+    }
 
 /*
  * Takes the fds and copies the rest of a PERMFS_CONFIG message. On failure returns -errno (-EPROTO for a malformed

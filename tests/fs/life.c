@@ -5,11 +5,13 @@
 #include "proc.h"
 #include "tree.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
@@ -50,26 +52,6 @@ Test(life, the_owners_end_ends_a_leased_daemon)
     start = now_ns();
     cr_expect(harness_await_end(&h, 2000));
     cr_expect(now_ns() - start < INT64_C(1000000000));
-}
-
-Test(life, without_a_lease_it_outlives_its_owner)
-{
-    const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
-    struct harness_options options = harness_options();
-    char buf[HARNESS_BUF];
-    struct msg msg;
-    int sock;
-
-    options.flags = 0;
-    cr_assert(harness_start(&h, &all, 1, &options));
-    close(h.owner);
-    h.owner = -1;
-    sleep_ms(100);
-    sock = harness_connect(&h);
-    cr_assert(harness_ask(sock, PERMFS_PING, NULL, 0, buf, &msg) == 0 && msg.type == PERMFS_OK);
-    cr_assert(harness_ask(sock, PERMFS_QUIT, NULL, 0, buf, &msg) == 0 && msg.type == PERMFS_OK);
-    cr_expect(harness_await_end(&h, 2000));
-    close(sock);
 }
 
 Test(life, sigterm_ends_it_and_the_terminals_signals_do_not)
@@ -177,6 +159,102 @@ static void guarded_release(struct guarded *guarded)
     close(guarded->notes[0]);
     if (guarded->notes[1] >= 0)
         close(guarded->notes[1]);
+}
+
+static void start_flags(uint32_t flags, int lock)
+{
+    const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
+    struct harness_options options = harness_options();
+
+    options.flags = flags;
+    options.lock = lock;
+    cr_assert(harness_start(&h, &all, 1, &options), "%s", h.why);
+}
+
+static void owner_leave(void)
+{
+    close(h.owner);
+    h.owner = -1;
+}
+
+Test(life, without_a_lease_a_guarded_one_outlives_its_owner)
+{
+    struct guarded guarded;
+    char buf[HARNESS_BUF];
+    struct msg msg;
+    int sock;
+
+    start_flags(0, -1);
+    guarded_make(&guarded);
+    cr_expect(guarded_send(h.owner, &guarded, 3) == PERMFS_OK);
+    owner_leave();
+    sleep_ms(100);
+    sock = harness_connect(&h);
+    cr_assert(harness_ask(sock, PERMFS_PING, NULL, 0, buf, &msg) == 0 && msg.type == PERMFS_OK);
+    cr_assert(harness_ask(sock, PERMFS_QUIT, NULL, 0, buf, &msg) == 0 && msg.type == PERMFS_OK);
+    cr_expect(harness_await_end(&h, 2000));
+    close(sock);
+    guarded_release(&guarded);
+}
+
+/* A host that dies in the middle of a start has nowhere written that there is a daemon. */
+Test(life, until_it_is_guarded_its_owners_end_is_its_own)
+{
+    start_flags(0, -1);
+    owner_leave();
+    cr_expect(harness_await_end(&h, 20000));
+}
+
+static int lock_make(void)
+{
+    char path[64];
+    int fd;
+
+    snprintf(path, sizeof path, "%s/lock", h.dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    cr_assert(fd >= 0);
+    return fd;
+}
+
+/* Whether the lock of the daemon that was given it is to be had by others. */
+static bool lock_is_free(void)
+{
+    int fd = lock_make();
+    bool is_free = flock(fd, LOCK_EX | LOCK_NB) == 0;
+
+    cr_expect(is_free || errno == EWOULDBLOCK);
+    close(fd);
+    return is_free;
+}
+
+static void start_locked(void)
+{
+    int lock = lock_make();
+
+    cr_assert(flock(lock, LOCK_EX | LOCK_NB) == 0);
+    start_flags(PERMFS_LOCK, lock);
+    close(lock);
+    cr_expect(!lock_is_free(), "on its way up it has let go of the lock");
+}
+
+/* Who cleans behind a host that died meanwhile is to find all of the daemon or nothing. */
+Test(life, the_lock_is_kept_until_the_guard_or_the_end)
+{
+    struct guarded guarded;
+
+    start_locked();
+    guarded_make(&guarded);
+    cr_expect(guarded_send(h.owner, &guarded, 3) == PERMFS_OK);
+    cr_expect(lock_is_free());
+    harness_stop(&h);
+    guarded_release(&guarded);
+
+    start_locked();
+    owner_leave();
+    for (int tries = 0; tries < 1000 && !lock_is_free(); tries++)
+        sleep_ms(20);
+    cr_expect_null(proc_mount_below(h.mnt), "the lock is free, and it is mounted");
+    cr_expect(harness_await_end(&h, 20000));
 }
 
 Test(life, the_guarded_inits_end_ends_it)

@@ -217,20 +217,23 @@ static int delta_open(const struct harness *h)
 bool harness_start(struct harness *h, const struct rule *rules, size_t n, const struct harness_options *options)
 {
     struct wire_out w = { 0 };
-    const bool is_delta = options->flags & PERMFS_DELTA;
-    int fds[3] = { open(h->base, O_PATH | O_DIRECTORY | O_CLOEXEC), listen_start(h), is_delta ? delta_open(h) : -1 };
+    int fds[4] = { open(h->base, O_PATH | O_DIRECTORY | O_CLOEXEC), listen_start(h) };
+    size_t n_fds = 2;
     bool ready;
+
+    if (options->flags & PERMFS_DELTA)
+        fds[n_fds++] = delta_open(h);
+    if (options->flags & PERMFS_LOCK)
+        fds[n_fds++] = fcntl(options->lock, F_DUPFD_CLOEXEC, 0);
 
     h->error = 0;
     spawn_daemon(h);
     put_config(&w, h, options);
     harness_put_rules(&w, rules, n);
-    cr_assert(msg_send(h->owner, PERMFS_CONFIG, w.data, w.len, fds, is_delta ? 3 : 2) == 0);
+    cr_assert(msg_send(h->owner, PERMFS_CONFIG, w.data, w.len, fds, n_fds) == 0);
     wire_out_release(&w);
-    close(fds[0]);
-    close(fds[1]);
-    if (is_delta)
-        close(fds[2]);
+    for (size_t i = 0; i < n_fds; i++)
+        close(fds[i]);
     ready = read_answer(h);
     if (!ready)
         cr_expect(harness_await_end(h, 2000), "a daemon that failed lives on");

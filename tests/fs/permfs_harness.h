@@ -25,6 +25,7 @@ struct rule {
 struct harness_options {
     uint32_t cache_ms;
     uint32_t flags; /* PERMFS_* */
+    int lock;       /* for PERMFS_LOCK */
     uid_t owner_uid, shown_uid;
     gid_t owner_gid, shown_gid;
 };
