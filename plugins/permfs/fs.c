@@ -137,12 +137,15 @@ double fs_missing_timeout(const struct fs *fs, struct node *dir)
     return fs->epochs || timeout < most ? timeout : most;
 }
 
-/* Names of one inode are several nodes: what changes by one of them must be seen by the others at once. */
-double fs_attr_timeout(const struct fs *fs, const struct stat *st, bool watched)
+/*
+ * What changes by one name of a file must be seen by the others at once, so nothing is kept of one that has others, or
+ * is still open by one that it had. What is kept of the only one is taken back when another comes: see forget_twins.
+ */
+double fs_attr_timeout(struct fs *fs, struct node *node, const struct stat *st, bool watched)
 {
-    if (!S_ISDIR(st->st_mode) && st->st_nlink > 1)
-        return 0;
-    return seconds(fs, watched && S_ISDIR(st->st_mode));
+    if (S_ISDIR(node->kind))
+        return seconds(fs, watched);
+    return node_is_shared(&fs->nodes, node, st->st_nlink) ? 0 : seconds(fs, false);
 }
 
 void fs_reply(fuse_req_t req, int r)
@@ -188,18 +191,41 @@ void fs_show(const struct fs *fs, struct stat *st)
         st->st_nlink = 1;
 }
 
+/*
+ * Before the reply that tells of a file's new node: the kernel asks again for the attributes of the others, and drops
+ * those that it was told in answer to what it has asked before.
+ */
+static int forget_twins(struct fs *fs, struct node *node)
+{
+    struct nodes twins;
+    int r = node_twins(&fs->nodes, node, &twins);
+
+    if (r)
+        return r;
+    for (size_t i = 0; i < twins.n; i++)
+        (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, twins.v[i]), -1, 0);
+    nodes_release(&fs->nodes, &twins);
+    return 0;
+}
+
 int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *st, struct fuse_entry_param *ret)
 {
     struct node *node = NULL;
-    int r = node_look_up(&fs->nodes, place->dir, place->name, st, &node);
+    bool joins;
+    int r = node_look_up(&fs->nodes, place->dir, place->name, st, &node, &joins);
 
+    if (!r && joins) {
+        r = forget_twins(fs, node);
+        if (r)
+            node_forget(&fs->nodes, node, 1);
+    }
     if (r)
         return r;
     *ret = (struct fuse_entry_param){
         .ino = (fuse_ino_t)(uintptr_t)node,
         .generation = node->generation,
         .attr = *st,
-        .attr_timeout = fs_attr_timeout(fs, st, false),
+        .attr_timeout = fs_attr_timeout(fs, node, st, false),
         .entry_timeout = fs_timeout(fs, place->dir),
     };
     fs_show(fs, &ret->attr);

@@ -77,8 +77,8 @@ int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir
 int fs_collision(struct fs *fs, const struct place *place);
 /* The attributes as the sandbox sees them (contract W9). */
 void fs_show(const struct fs *fs, struct stat *st);
-/* watched: a directory, and since before st was taken. */
-double fs_attr_timeout(const struct fs *fs, const struct stat *st, bool watched);
+/* For how long the kernel may keep st of the node. watched: a directory, and since before st was taken. */
+double fs_attr_timeout(struct fs *fs, struct node *node, const struct stat *st, bool watched);
 /*
  * Looks up what is at the place, and fills the answer with one kernel reference on it. -ENOENT for what is missing
  * and for what is hidden.

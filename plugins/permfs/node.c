@@ -84,9 +84,11 @@ static void hash_remove(struct node_table *t, struct node *node)
     t->n_nodes--;
 }
 
-static void free_node(struct node *node)
+static void free_node(struct node_table *t, struct node *node)
 {
     LIST_REMOVE(node, all);
+    if (!S_ISDIR(node->kind))
+        node_names_remove_locked(t, node);
     free(node->name);
     free(node);
 }
@@ -104,7 +106,7 @@ static void unref(struct node_table *t, struct node *node)
             t->n_fds--;
             close(node->fd);
         }
-        free_node(node);
+        free_node(t, node);
         node = parent;
     }
 }
@@ -119,7 +121,7 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
     if (fstat(root_fd, &st) < 0)
         return -errno;
     t->buckets = calloc(BUCKETS_MIN, sizeof(*t->buckets));
-    if (!t->buckets)
+    if (!t->buckets || node_names_init(t))
         return -ENOMEM;
     t->n_buckets = BUCKETS_MIN;
     pthread_mutex_init(&t->lock, NULL);
@@ -157,12 +159,13 @@ void node_table_release(struct node_table *t)
         close_handles(node);
         if (node->fd >= 0)
             close(node->fd);
-        free_node(node);
+        free_node(t, node);
     }
     close_handles(&t->root);
     if (t->inotify >= 0)
         close(t->inotify);
     free(t->buckets);
+    free(t->inodes);
     free(t->root.name);
     rules_unref(t->rules);
     pthread_mutex_destroy(&t->lock);
@@ -189,6 +192,8 @@ static struct node *make(struct node_table *t, struct node *parent, const char *
     node->fd = -1;
     LIST_INIT(&node->handles);
     LIST_INSERT_HEAD(&t->all, node, all);
+    if (!S_ISDIR(node->kind))
+        node_names_add_locked(t, node);
     hash_insert(t, node);
     return node;
 }
@@ -198,9 +203,11 @@ static bool is_same(const struct node *node, const struct stat *st)
     return node->dev == st->st_dev && node->ino == st->st_ino && node->kind == (st->st_mode & S_IFMT);
 }
 
-int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret)
+int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret,
+                 bool *ret_joins)
 {
     size_t len = strlen(name);
+    bool joins = false;
     struct node *node;
 
     pthread_mutex_lock(&t->lock);
@@ -209,14 +216,17 @@ int node_look_up(struct node_table *t, struct node *parent, const char *name, co
         hash_remove(t, node);
         node = NULL;
     }
-    if (!node)
+    if (!node) {
         node = make(t, parent, name, len, st);
+        joins = node && node_has_twin_locked(t, node);
+    }
     if (node && node->lookups++ == 0)
         node->refs++;
     pthread_mutex_unlock(&t->lock);
     if (!node)
         return -ENOMEM;
     *ret = node;
+    *ret_joins = joins;
     return 0;
 }
 

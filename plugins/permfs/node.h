@@ -72,7 +72,8 @@ struct node {
     atomic_uint changes; /* raised by each event in the directory */
     struct node *wd_next;
 
-    LIST_ENTRY(node) all; /* of the table, with or without a name; not the root */
+    LIST_ENTRY(node) all;  /* of the table, with or without a name; not the root */
+    LIST_ENTRY(node) twin; /* among those of equal inode numbers, see node_names.c; no directories */
     LIST_HEAD(handle_list, handle) handles;
     atomic_bool written;         /* files: the audit has been told */
     struct stamp seen;           /* of the content or listing that the kernel may have cached */
@@ -92,6 +93,8 @@ struct node_table {
     struct node **buckets;
     size_t n_buckets, n_nodes;
     LIST_HEAD(node_list, node) all;
+    struct node_list *inodes; /* buckets by inode number */
+    size_t n_inode_buckets, n_files;
     uint64_t generation; /* of the latest node */
     uint64_t moves;      /* renames so far: what failed across one is tried again */
 
@@ -124,8 +127,10 @@ void node_table_release(struct node_table *t); /* drops every node; no thread ma
 /*
  * The node of `name` in `parent` with the identity of st, made if need be, with one more kernel look-up on it.
  * st must be of the entry as it is now: a node of another identity under the name is set aside. Returns 0 or -ENOMEM.
+ * *ret_joins: the node is new, and its file had others (see below).
  */
-int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret);
+int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret,
+                 bool *ret_joins);
 /* Whether the table has a node under the name, and of another identity than st. */
 bool node_differs(struct node_table *t, struct node *parent, const char *name, const struct stat *st);
 void node_forget(struct node_table *t, struct node *node, uint64_t lookups);
@@ -139,6 +144,22 @@ void node_removed(struct node_table *t, struct node *parent, const char *name);
 /* After a rename, of directories too; exchange: both names existed and were swapped. */
 void node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,
                 bool exchange);
+
+/*
+ * ---- the nodes of one file (node_names.c); _locked: lock held ----
+ *
+ * Each of its names is a node, and so is one that it has lost while it was open by it; to the kernel they are different
+ * files. Directories have one name.
+ */
+
+int node_names_init(struct node_table *t); /* Returns 0 or -ENOMEM */
+void node_names_add_locked(struct node_table *t, struct node *file);
+void node_names_remove_locked(struct node_table *t, struct node *file);
+bool node_has_twin_locked(const struct node_table *t, const struct node *file);
+/* Whether the file, of so many links, can be changed by another name than the node's. */
+bool node_is_shared(struct node_table *t, struct node *file, nlink_t links);
+struct nodes;
+int node_twins(struct node_table *t, struct node *file, struct nodes *ret); /* the others; 0 or -ENOMEM */
 
 /* ---- rules: what a node, or a name that may or may not exist, is allowed ---- */
 

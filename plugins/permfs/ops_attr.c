@@ -17,7 +17,7 @@ static struct handle *handle_of(const struct fuse_file_info *fi)
     return (struct handle *)(uintptr_t)fi->fh;
 }
 
-static void reply_attr(fuse_req_t req, int r, struct stat *st, bool watched)
+static void reply_attr(fuse_req_t req, int r, struct node *node, struct stat *st, bool watched)
 {
     struct fs *fs = fs_of(req);
     double timeout;
@@ -26,7 +26,7 @@ static void reply_attr(fuse_req_t req, int r, struct stat *st, bool watched)
         fs_reply(req, r);
         return;
     }
-    timeout = fs_attr_timeout(fs, st, watched);
+    timeout = fs_attr_timeout(fs, node, st, watched);
     fs_show(fs, st);
     fuse_reply_attr(req, st, timeout);
 }
@@ -61,7 +61,7 @@ void fs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
         if (!r)
             r = fs_stat(fs, node, &st);
     }
-    reply_attr(req, r, &st, watched);
+    reply_attr(req, r, node, &st, watched);
 }
 
 /* Owners cannot be changed; setting what is shown already is what cp -p and tar do, and does nothing. */
@@ -171,7 +171,7 @@ void fs_op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set
         r = set_by_handle(handle_of(fi)->fd, attr, to_set, &st);
     else
         r = set_by_node(fs, fs_node(fs, ino), attr, to_set, &st);
-    reply_attr(req, r, &st, false);
+    reply_attr(req, r, fs_node(fs, ino), &st, false);
 }
 
 void fs_op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -144,11 +144,7 @@ static int link_place(struct node_table *t, const struct place *from, struct nod
 
 static int make_link(struct fs *fs, const struct place *place, const struct make_args *args)
 {
-    int r = place_run(&fs->nodes, args->source, link_place, (void *)(uintptr_t)place);
-
-    if (!r) /* its count of links, which the kernel takes for another file's */
-        (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, args->source), -1, 0);
-    return r;
+    return place_run(&fs->nodes, args->source, link_place, (void *)(uintptr_t)place);
 }
 
 void fs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)

@@ -83,6 +83,41 @@ static void unlink_open_check(void)
     close(fd);
 }
 
+static void shown_print(const char *what, int fd)
+{
+    char buf[64] = "";
+    struct stat st = { 0 };
+
+    say(what, fstat(fd, &st));
+    say(what, (int)pread(fd, buf, sizeof buf - 1, 0));
+    printf("%s '%s' nlink %d size %lld end %lld\n", what, buf, (int)st.st_nlink, (long long)st.st_size,
+           (long long)lseek(fd, 0, SEEK_END));
+}
+
+/* The file is open by a name that it has lost, and by one that it has. */
+static void unlink_one_of_two_check(void)
+{
+    int gone, left;
+
+    file_make("two", "");
+    gone = open("two", O_RDWR);
+    say("two.link", link("two", "two.left"));
+    left = open("two.left", O_RDWR);
+    say("two.unlink", unlink("two"));
+    shown_print("two.gone", gone);
+    shown_print("two.left", left);
+    say("two.write", (int)pwrite(left, "by the name that is left", 24, 0));
+    shown_print("two.gone", gone);
+    say("two.write", (int)pwrite(gone, "by the one that is gone, and longer", 35, 0));
+    shown_print("two.left", left);
+    say("two.truncate", ftruncate(gone, 6));
+    file_print("two.named", "two.left");
+    say("two.truncate", truncate("two.left", 3));
+    shown_print("two.gone", gone);
+    close(gone);
+    close(left);
+}
+
 static void rmdir_open_check(void)
 {
     int fd;
@@ -259,6 +294,7 @@ int probe_links(const char *dir)
         return 1;
     rename_over_check();
     unlink_open_check();
+    unlink_one_of_two_check();
     rmdir_open_check();
     rename_flags_check();
     rename_dir_check();

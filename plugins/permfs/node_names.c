@@ -1,0 +1,97 @@
+/* The nodes of one file, by its inode number. */
+#include "node.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#define BUCKETS_MIN 1024
+
+static struct node_list *bucket_of(const struct node_table *t, ino_t ino)
+{
+    return &t->inodes[(ino ^ ino >> 17) & (t->n_inode_buckets - 1)]; /* numbers of new files follow each other */
+}
+
+int node_names_init(struct node_table *t)
+{
+    t->inodes = calloc(BUCKETS_MIN, sizeof(*t->inodes)); /* of zeros, an empty list */
+    t->n_inode_buckets = BUCKETS_MIN;
+    return t->inodes ? 0 : -ENOMEM;
+}
+
+/* Without memory for more buckets the lists grow longer: slower, never wrong. */
+static void grow(struct node_table *t)
+{
+    struct node_list *more = calloc(t->n_inode_buckets * 2, sizeof *more), *old = t->inodes;
+    const size_t n = t->n_inode_buckets;
+    struct node *node;
+
+    if (!more)
+        return;
+    t->inodes = more;
+    t->n_inode_buckets = n * 2;
+    for (size_t i = 0; i < n; i++)
+        while ((node = LIST_FIRST(&old[i]))) {
+            LIST_REMOVE(node, twin);
+            LIST_INSERT_HEAD(bucket_of(t, node->ino), node, twin);
+        }
+    free(old);
+}
+
+void node_names_add_locked(struct node_table *t, struct node *file)
+{
+    if (t->n_files >= t->n_inode_buckets)
+        grow(t);
+    LIST_INSERT_HEAD(bucket_of(t, file->ino), file, twin);
+    t->n_files++;
+}
+
+void node_names_remove_locked(struct node_table *t, struct node *file)
+{
+    LIST_REMOVE(file, twin);
+    t->n_files--;
+}
+
+static bool are_twins(const struct node *a, const struct node *b)
+{
+    return a != b && a->ino == b->ino && a->dev == b->dev;
+}
+
+bool node_has_twin_locked(const struct node_table *t, const struct node *file)
+{
+    if (S_ISDIR(file->kind))
+        return false;
+    for (const struct node *n = LIST_FIRST(bucket_of(t, file->ino)); n; n = LIST_NEXT(n, twin))
+        if (are_twins(n, file))
+            return true;
+    return false;
+}
+
+bool node_is_shared(struct node_table *t, struct node *file, nlink_t links)
+{
+    bool shared;
+
+    pthread_mutex_lock(&t->lock);
+    shared = links > (nlink_t)file->hashed || node_has_twin_locked(t, file);
+    pthread_mutex_unlock(&t->lock);
+    return shared;
+}
+
+int node_twins(struct node_table *t, struct node *file, struct nodes *ret)
+{
+    struct node_list *all;
+    size_t most = 0;
+
+    pthread_mutex_lock(&t->lock);
+    all = bucket_of(t, file->ino);
+    for (struct node *n = LIST_FIRST(all); n; n = LIST_NEXT(n, twin))
+        most++;
+    ret->n = 0;
+    ret->v = malloc(most * sizeof(*ret->v));
+    for (struct node *n = ret->v ? LIST_FIRST(all) : NULL; n; n = LIST_NEXT(n, twin))
+        if (are_twins(n, file)) {
+            n->refs++;
+            ret->v[ret->n++] = n;
+        }
+    pthread_mutex_unlock(&t->lock);
+    return ret->v ? 0 : -ENOMEM;
+}
