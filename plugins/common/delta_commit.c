@@ -149,15 +149,23 @@ static int copy_upper(const struct commit *c, struct site *site)
     return r == -ENOENT ? -ENODATA : r;
 }
 
+/* What the host writes there from now on is to be told from what was put there: that is taken from the copy itself. */
 static int write_lower(const struct commit *c, struct site *site)
 {
+    cleanup_fd int copy = -1;
+    struct stat st;
     int r = copy_upper(c, site);
 
     if (r)
         return r;
-    r = put_in_place(c, site);
+    copy = delta_open_at(site->dir, site->temp, O_PATH);
+    r = copy < 0 ? copy : put_in_place(c, site);
+    if (!r && fstat(copy, &st) < 0)
+        return -errno;
     if (r)
         (void)unlinkat(site->dir, site->temp, S_ISDIR(site->upper.st.st_mode) ? AT_REMOVEDIR : 0);
+    else
+        site->change->put = delta_stamp_of(&st);
     return r;
 }
 
@@ -169,8 +177,10 @@ static int apply_at(const struct commit *c, struct site *site)
         r = check_lower(c, site);
         return r ? r : remove_lower(site);
     }
-    if (site->change->kind == RT_CHANGE_METADATA && S_ISDIR(site->upper.st.st_mode))
+    if (site->change->kind == RT_CHANGE_METADATA && S_ISDIR(site->upper.st.st_mode)) {
+        site->change->put = delta_stamp_of(&site->change->lower);
         return check_lower(c, site); /* finish_dirs does it */
+    }
     return write_lower(c, site);
 }
 
@@ -247,6 +257,7 @@ static int32_t finish_dirs(struct commit *c)
 {
     for (size_t i = c->all->n; i-- > 0;) {
         struct delta_change *change = &c->all->v[i];
+        struct stat st;
         struct site site;
         int r;
 
@@ -256,6 +267,8 @@ static int32_t finish_dirs(struct commit *c)
         if (!r) {
             change->dir = delta_entry_stamp(&site.upper);
             r = delta_dir_finish(&site.upper, site.dir, site.name, change->kind != RT_CHANGE_METADATA);
+            if (!r && delta_stat(site.dir, site.name, &st) == 0)
+                change->put = delta_stamp_of(&st);
         }
         site_close(&site);
         if (r && r != -ESTALE && r != -ENODATA && !is_gone(r))
@@ -281,17 +294,12 @@ static int32_t apply_all(struct commit *c)
 static int log_one(struct commit *c, size_t i)
 {
     const struct delta_change *change = &c->all->v[i];
-    struct delta_record record = { .kind = DELTA_COMMITTED, .path = change->path };
-    const char *name;
-    struct stat lower;
-    int dir;
+    struct delta_record record = { .kind = DELTA_COMMITTED, .path = change->path, .lower = change->put };
 
     if (c->outcomes[i] != APPLIED && change->kind != DELTA_CHANGE_NONE)
         return 0;
-    dir = delta_open_parent(c->delta->lower_fd, change->path, &name);
-    if (dir >= 0 && delta_stat(dir, name, &lower) == 0)
-        record.lower = delta_stamp_of(&lower);
-    fd_closep(&dir);
+    if (change->kind == DELTA_CHANGE_NONE)
+        record.lower = delta_stamp_of(&change->lower);
     if (change->upper.st_mode)
         record.upper = S_ISDIR(change->upper.st_mode) ? change->dir : delta_stamp_of(&change->upper);
     return delta_note_add(c->delta, &record);

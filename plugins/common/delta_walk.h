@@ -10,7 +10,8 @@ struct delta_change {
     bool conflict;
     bool is_blocked;          /* a directory that cannot go, for what rules hide is in it: no policy applies it */
     struct stat upper, lower; /* st_mode 0: nothing; a deletion's upper is its own mark, or nothing */
-    struct delta_stamp dir;   /* of a directory that a commit has applied: the sandbox's, as it was then */
+    /* Of what a commit has applied: the codebase's entry as it left it, and a directory's of the sandbox as it was. */
+    struct delta_stamp put, dir;
 };
 
 struct delta_entry;

@@ -381,3 +381,54 @@ Test(delta_steps_full, D7_what_is_hidden_changed_at_every_moment_of_a_commit)
 {
     walk(0, hidden_at);
 }
+
+/* ---- changed by the host as soon as it is applied --------------------------------------------------------------- */
+
+static const char *const applied[] = { "mod", "added", "gone", "last" };
+static bool is_hosts[sizeof applied / sizeof *applied];
+
+static bool is_applied(const char *name)
+{
+    return strcmp(name, "gone") == 0 ? !tree_exists(world.workspace, name) : tree_is(world.workspace, name, "box");
+}
+
+static void host_write_applied(pid_t pid)
+{
+    (void)pid;
+    for (size_t i = 0; i < sizeof applied / sizeof *applied; i++) {
+        is_hosts[i] = is_applied(applied[i]);
+        cr_assert(!is_hosts[i] || tree_put(world.workspace, applied[i], "host"));
+    }
+}
+
+static size_t written_at(size_t n)
+{
+    size_t steps, n_hosts = 0;
+    int status;
+
+    cr_assert(tree_put(world.workspace, "mod", "old") && tree_put(world.workspace, "gone", "old"));
+    box_make("printf box >mod; printf box >added; rm gone; printf box >last");
+    memset(is_hosts, 0, sizeof is_hosts);
+    steps = commit_stepped(n, host_write_applied, &status);
+    cr_expect(WIFEXITED(status) && !WEXITSTATUS(status), "%#x", status);
+    EXPECT(0, "", NULL, "exec", "box", "sh", "-c", "for f in mod added gone last; do printf again >$f; done");
+    for (size_t i = 0; i < sizeof applied / sizeof *applied; i++)
+        n_hosts += is_hosts[i];
+    EXPECT(n_hosts ? 125 : 0, NULL, n_hosts ? NULL : "", "commit", "box");
+    for (size_t i = 0; i < sizeof applied / sizeof *applied; i++)
+        if (is_hosts[i])
+            cr_expect(tree_is(world.workspace, applied[i], "host"), "'%s', written at step %zu, is lost", applied[i],
+                      n);
+    box_end();
+    return steps;
+}
+
+Test(delta_steps, D3_what_the_host_writes_to_what_a_commit_has_just_applied_is_a_conflict)
+{
+    walk(8, written_at);
+}
+
+Test(delta_steps_full, D3_what_the_host_writes_at_every_moment_after_it_was_applied_is_a_conflict)
+{
+    walk(0, written_at);
+}
