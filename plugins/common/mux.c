@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #define HEADER       8
 #define PENDING_MAX  (4 * MUX_WINDOW) /* mux_drain() sends more than the window */
 #define FLUSH_PIPE   (1 << 19)        /* holds a full pipe, a window, and a full pipe at the other end */
+#define FLUSH_SOCKET (1 << 24)        /* the same, in the pieces that a terminal gives */
 #define DRAIN_ROUNDS 256              /* of a terminal, which holds 4 KiB: a background child may write for ever */
 
 enum mux_kind {
@@ -341,12 +343,34 @@ void mux_drain(struct mux *mux)
             channel_drain(mux, i);
 }
 
+/*
+ * Of a socket, which stands for a terminal, the kernel counts what each of its pieces costs. Not for longer: who reads
+ * nothing is to hold up the writer.
+ */
+static void socket_flush(struct mux *mux, size_t i, int was)
+{
+    const int fd = mux->channels[i].fd, now = was / 2; /* it tells twice what it was told: socket(7) */
+
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &(int){ FLUSH_SOCKET }, sizeof(int)) < 0) /* without CAP_NET_ADMIN */
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ FLUSH_SOCKET }, sizeof(int));
+    channel_write(mux, i);
+    if (mux->channels[i].fd == fd)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &now, sizeof now);
+}
+
 void mux_flush(struct mux *mux)
 {
     for (size_t i = 0; i < MUX_CHANNELS; i++) {
+        socklen_t len = sizeof(int);
+        int was;
+
         if (mux->channels[i].fd < 0 || !bytes_left(&mux->channels[i].pending))
             continue;
-        (void)fcntl(mux->channels[i].fd, F_SETPIPE_SZ, FLUSH_PIPE);
-        channel_write(mux, i);
+        if (getsockopt(mux->channels[i].fd, SOL_SOCKET, SO_SNDBUF, &was, &len) == 0) {
+            socket_flush(mux, i, was);
+        } else {
+            (void)fcntl(mux->channels[i].fd, F_SETPIPE_SZ, FLUSH_PIPE);
+            channel_write(mux, i);
+        }
     }
 }

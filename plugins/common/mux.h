@@ -73,7 +73,7 @@ void mux_serve(struct mux *mux, const struct pollfd *fds);
 
 /* Reads what lies in the channels now, whatever the other end has taken: before a message that must come after it. */
 void mux_drain(struct mux *mux);
-/* Writes all that came, for which pipes are made larger: before a message of the other end is passed on. */
+/* Writes all that came, for which pipes and sockets are made larger: before a message of the other end is passed on. */
 void mux_flush(struct mux *mux);
 
 #endif

@@ -203,6 +203,31 @@ Test(mux, what_was_written_comes_before_the_message)
     close(out);
 }
 
+/* The same with a terminal's stand-in, whose buffer is full of small pieces. */
+Test(mux, what_a_terminal_gave_comes_before_the_message)
+{
+    const size_t piece = 4096;
+    int here[2], there[2];
+
+    cr_assert(socketpair(AF_UNIX, SOCK_STREAM, 0, here) == 0 &&
+              socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, there) == 0);
+    mux_open(&near.mux, MUX_LASTING, here[0], true, true);
+    mux_open(&far.mux, MUX_LASTING, there[0], true, true);
+    far.before = &far.mux;
+    for (size_t at = 0; at < MUX_WINDOW; at += piece) {
+        put_from(here[1], at, piece);
+        settle(SIZE_MAX);
+    }
+    put_from(here[1], MUX_WINDOW, piece);
+    mux_drain(&near.mux);
+    mux_send(&near.mux, "end", 3);
+    settle(SIZE_MAX);
+    cr_expect_str_eq(far.last, "end");
+    cr_expect_eq(got(there[1], 0), MUX_WINDOW + piece);
+    close(here[1]);
+    close(there[1]);
+}
+
 Test(mux, what_is_under_way_at_a_reset_is_nobodys)
 {
     int in, out, fresh_in, fresh_out;
