@@ -70,21 +70,6 @@ static int lines_with(const char *text, const char *event, const char *op, const
     return n;
 }
 
-/* Waits for a line to come through the log; the thread that brings it is the plugin's. */
-static bool log_await(const char *event, const char *op, const char *path)
-{
-    int n = 0;
-
-    for (int i = 0; i < 5000 && !n; i++) {
-        pthread_mutex_lock(&logged.lock);
-        n = lines_with(logged.text, event, op, path);
-        pthread_mutex_unlock(&logged.lock);
-        if (!n)
-            sleep_ms(2);
-    }
-    return n > 0;
-}
-
 static int log_lines(const char *event, const char *op, const char *path)
 {
     int n;
@@ -93,6 +78,12 @@ static int log_lines(const char *event, const char *op, const char *path)
     n = lines_with(logged.text, event, op, path);
     pthread_mutex_unlock(&logged.lock);
     return n;
+}
+
+/* Waits for a line to come through the log; the thread that brings it is the plugin's. */
+static bool log_await(const char *event, const char *op, const char *path)
+{
+    return AWAIT(log_lines(event, op, path) > 0);
 }
 
 static void audit_end(void)

@@ -102,7 +102,7 @@ static void callers_start(struct caller callers[CALLERS])
         HOST_MUST(pthread_create(&callers[i].thread, NULL, caller_run, &callers[i]) == 0);
     }
     for (int i = 0; i < CALLERS; i++)
-        cr_assert(tree_await(fx.codebase, callers[i].up, 60000), "%s did not begin", callers[i].name);
+        cr_assert(tree_await(fx.codebase, callers[i].up), "%s did not begin", callers[i].name);
 }
 
 static void callers_expect(struct caller callers[CALLERS], const char *cause)
@@ -150,8 +150,7 @@ CONFORMANCE_TEST(deaths, L8_started_again_after_the_daemons_death)
 {
     BOX_UP("box", WRITE_ALL);
     HOST_MUST(kill(helper_pid("permfs"), SIGKILL) == 0);
-    for (int tries = 0; box_status("box") != RT_SANDBOX_ERROR && tries < 1000; tries++)
-        sleep_ms(10);
+    cr_expect(AWAIT(box_status("box") == RT_SANDBOX_ERROR));
     dead_expect("filesystem daemon");
     ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
     EXPECT_RUN(sh("box", "echo x >new; cat new"), 0, "x\n");
@@ -179,7 +178,7 @@ CONFORMANCE_TEST(deaths, L8_the_daemon_dies_while_eight_write)
 
     BOX_UP("box", WRITE_ALL);
     HOST_MUST(pthread_create(&caller.thread, NULL, caller_run, &caller) == 0);
-    cr_assert(tree_await(fx.codebase, caller.up, 60000), "the writers did not begin");
+    cr_assert(tree_await(fx.codebase, caller.up), "the writers did not begin");
     HOST_MUST(kill(helper_pid("permfs"), SIGKILL) == 0);
     pthread_join(caller.thread, NULL);
     cr_expect(caller.status == RT_E_UNAVAILABLE && strstr(caller.how.error.message, "filesystem daemon"), "%s: %s",
@@ -219,7 +218,6 @@ CONFORMANCE_TEST(deaths, L8_the_monitor_outside_dies)
 CONFORMANCE_TEST(deaths, L8_the_daemon_goes_with_its_sandbox)
 {
     rt_sandbox_spec spec = box_spec("box");
-    char *mount;
 
     spec.lifetime = RT_LIFETIME_PERSISTENT;
     spec.rules = &WRITE_ALL;
@@ -227,12 +225,7 @@ CONFORMANCE_TEST(deaths, L8_the_daemon_goes_with_its_sandbox)
     box_up_spec(&spec);
     (void)helper_pid("permfs");
     HOST_MUST(kill(box_init_pid(), SIGKILL) == 0);
-    for (int tries = 0; (mount = proc_mount_below(fx.dir)) && tries < 1000; tries++) {
-        free(mount);
-        sleep_ms(10);
-    }
-    cr_expect(!mount, "still mounted");
-    free(mount);
+    cr_expect(AWAIT(!proc_is_mounted_below(fx.dir)), "still mounted");
     dead_expect("init process");
 }
 
@@ -244,7 +237,7 @@ static pthread_t hang(struct caller *caller)
 {
     *caller = (struct caller){ .call = call_stream, .name = "exec_stream", .up = "up-stream" };
     HOST_MUST(pthread_create(&caller->thread, NULL, caller_run, caller) == 0);
-    cr_assert(tree_await(fx.codebase, "up-stream", 60000));
+    cr_assert(tree_await(fx.codebase, "up-stream"));
     HOST_MUST(kill(helper_pid("permfs"), SIGSTOP) == 0);
     return caller->thread;
 }
@@ -287,7 +280,6 @@ CONFORMANCE_TEST(deaths, R1_a_host_whose_forked_child_lives_on)
     const char *marker = marker_new();
     int life[2];
     pid_t pid;
-    char *mount;
 
     HOST_MUST(pipe(life) == 0);
     pid = fork();
@@ -308,13 +300,8 @@ CONFORMANCE_TEST(deaths, R1_a_host_whose_forked_child_lives_on)
     }
     close(life[0]);
     HOST_MUST(waitpid(pid, NULL, 0) == pid);
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0, "it still runs");
-    for (int tries = 0; (mount = proc_mount_below(fx.dir)) && tries < 1000; tries++) {
-        free(mount);
-        sleep_ms(10);
-    }
-    cr_expect(!mount, "still mounted: %s", mount);
-    free(mount);
+    cr_expect(proc_await(marker, 0, NULL) == 0, "it still runs");
+    cr_expect(AWAIT(!proc_is_mounted_below(fx.dir)), "still mounted");
     close(life[1]);
     fixture_reopen();
     cr_expect(box_status("box") == -1);

@@ -121,7 +121,7 @@ CONFORMANCE_TEST(exec_tree, X7_other_commands_are_left_alone)
     BOX_UP("box", WRITE_ALL);
     EXPECT_RUN(sh("box", "(setsid sleep %s >/dev/null 2>&1 &)", other), 0, "");
     timed_out(marker_new(), "(setsid sleep $m &); sleep $m", 300);
-    cr_expect(proc_await(other, 1, 5000, NULL) == 1, "another command's child was killed");
+    cr_expect(proc_await(other, 1, NULL) == 1, "another command's child was killed");
 }
 
 CONFORMANCE_TEST(exec_tree, X7_whose_timeout_counts)
@@ -172,7 +172,7 @@ static void *canceller_run(void *arg)
     struct canceller *me = arg;
     uint64_t one = 1;
 
-    tree_await(fx.codebase, "begun", 30000);
+    tree_await(fx.codebase, "begun");
     if (write(me->fd, &one, sizeof one) != sizeof one)
         abort();
     return NULL;
@@ -211,7 +211,7 @@ CONFORMANCE_TEST(exec_tree, X9_returns_although_a_child_holds_stdout)
                   "echo now");
     cr_expect(!tree_exists(fx.codebase, "late"), "it was waited for");
     EXPECT_RUN(r, 0, "now\n");
-    cr_expect(tree_await(fx.codebase, "late", 60000), "the child died when it wrote on");
+    cr_expect(tree_await(fx.codebase, "late"), "the child died when it wrote on");
 }
 
 /* All that was written before the command ended is delivered, whoever still holds the pipe. */
@@ -231,7 +231,7 @@ CONFORMANCE_TEST(exec_tree, X9_a_child_may_write_without_end)
     EXPECT_RUN(sh("box", "(sleep 1; head -c 20000000 /dev/zero && head -c 20000000 /dev/zero >&2 && touch late) & "
                          "echo now"),
                0, "now\n");
-    cr_expect(tree_await(fx.codebase, "late", 60000), "the child was blocked or killed");
+    cr_expect(tree_await(fx.codebase, "late"), "the child was blocked or killed");
 }
 
 CONFORMANCE_TEST(exec_tree, X9_the_child_lives_until_stop)
@@ -242,7 +242,7 @@ CONFORMANCE_TEST(exec_tree, X9_the_child_lives_until_stop)
     EXPECT_RUN(sh("box", "sleep %s & echo started", marker), 0, "started\n");
     for (int i = 0; i < 5; i++)
         EXPECT_RUN(sh("box", "true"), 0, "");
-    cr_expect(proc_await(marker, 1, 5000, NULL) == 1 && strstr(box_processes("box"), marker), "the child is gone");
+    cr_expect(proc_await(marker, 1, NULL) == 1 && strstr(box_processes("box"), marker), "the child is gone");
     ASSERT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
     cr_expect(proc_count(marker, NULL) == 0, "the child outlives the sandbox");
 }
@@ -268,7 +268,7 @@ CONFORMANCE_TEST(exec_tree, L4_kill_everything_from_inside)
 
     BOX_UP("box", WRITE_ALL);
     HOST_MUST(pthread_create(&victim.thread, NULL, victim_run, &victim) == 0);
-    cr_assert(tree_await(fx.codebase, "begun", 30000));
+    cr_assert(tree_await(fx.codebase, "begun"));
     EXPECT_RUN(sh("box", "kill -9 -1; echo survived"), 0, "survived\n");
     pthread_join(victim.thread, NULL);
     cr_expect(victim.run->status == RT_OK && victim.run->signal == SIGKILL, "%s", run_describe(victim.run));

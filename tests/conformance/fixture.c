@@ -155,9 +155,8 @@ static void leftovers_expect_none(void)
         free(line);
         free(stat);
     }
-    /* Orphans are this process's to reap, and one that is just exiting has a second for it: what leaks, stays. */
-    for (int i = 0; i < 50 && waitpid(-1, NULL, WNOHANG) >= 0; i++)
-        sleep_ms(20);
+    /* Orphans are this process's to reap, and one may be just exiting: what leaks, stays. */
+    (void)AWAIT(waitpid(-1, NULL, WNOHANG) < 0);
     children = proc_children_text();
     cr_expect(!children[0], "children of the host process are left:\n%s", children);
     free(children);
@@ -292,7 +291,7 @@ const struct run *run_request(const char *id, const rt_exec_request *req)
 
 const struct run *run_argv(const char *id, const char *const *argv)
 {
-    return run_request(id, REQUEST(.argv = argv));
+    return run_request(id, REQUEST(.argv = argv, .timeout_ms = HANG_MS));
 }
 
 static const struct run *run_text(const char *id, const char *session, const char *format, va_list args)
@@ -302,7 +301,7 @@ static const struct run *run_text(const char *id, const char *session, const cha
 
     if (vasprintf(&text, format, args) < 0)
         abort();
-    r = run_at(id, session, REQUEST(.shell = text), NULL);
+    r = run_at(id, session, REQUEST(.shell = text, .timeout_ms = HANG_MS), NULL);
     free(text);
     return r;
 }
@@ -419,11 +418,7 @@ const char *box_processes(const char *id)
     return r->out;
 }
 
-bool tree_await(const char *dir, const char *path, int ms)
+bool tree_await(const char *dir, const char *path)
 {
-    while (!tree_exists(dir, path) && ms > 0) {
-        sleep_ms(20);
-        ms -= 20;
-    }
-    return tree_exists(dir, path);
+    return AWAIT(tree_exists(dir, path));
 }

@@ -137,7 +137,10 @@ struct run {
 #define REQUEST(...) (&(const rt_exec_request){ .size = sizeof(rt_exec_request), __VA_ARGS__ })
 #define ARGV(...)    ((const char *const[]){ __VA_ARGS__, NULL })
 
-/* None of these asserts, so that threads may use them too. call may be NULL: none but the error is wanted. */
+/*
+ * None of these asserts, so that threads may use them too. call may be NULL: none but the error is wanted. Those that
+ * take no request give the command HANG_MS.
+ */
 const struct run *run_call(const char *id, const rt_exec_request *req, const rt_call *call);
 const struct run *run_request(const char *id, const rt_exec_request *req);
 const struct run *run_argv(const char *id, const char *const *argv);
@@ -182,7 +185,7 @@ const char *marker_new(void);
 /* The command lines of all processes in the sandbox, a line each. */
 const char *box_processes(const char *id);
 
-/* Waits until dir/path is there, at most ms. */
-bool tree_await(const char *dir, const char *path, int ms);
+/* Waits until dir/path is there, at most HANG_MS. */
+bool tree_await(const char *dir, const char *path);
 
 #endif

@@ -108,7 +108,7 @@ static rt_process *terminal_without_a_reader(const char *marker)
                              fx.rt, "box",
                              REQUEST(.shell = "sleep $MARKER & exec yes", .env = ARGV(variable), .flags = RT_EXEC_TTY),
                              CALL, &process));
-    cr_expect(proc_await(marker, 1, 20000, NULL) == 1);
+    cr_expect(proc_await(marker, 1, NULL) == 1);
     return process;
 }
 
@@ -126,7 +126,7 @@ CONFORMANCE_TEST(load, X11_a_terminal_without_a_reader)
     EXPECT_STATUS(RT_OK, fx.ops->process_wait(fx.rt, process, CALL, &end));
     cr_expect(end.term_signal == SIGKILL, "signal %d, exit code %d", (int)end.term_signal, (int)end.exit_code);
     fx.ops->process_release(fx.rt, process);
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0);
+    cr_expect(proc_await(marker, 0, NULL) == 0);
 }
 
 CONFORMANCE_TEST(load, X11_a_released_terminal_without_a_reader)
@@ -135,7 +135,7 @@ CONFORMANCE_TEST(load, X11_a_released_terminal_without_a_reader)
 
     NEED(RT_CAP_PROCESS | RT_CAP_TTY);
     fx.ops->process_release(fx.rt, terminal_without_a_reader(marker));
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0);
+    cr_expect(proc_await(marker, 0, NULL) == 0);
 }
 
 struct nap {

@@ -220,7 +220,7 @@ __attribute__((visibility("default"))) int main(int argc, char **argv)
     code = tests_await(pid);
     if (interrupted) {
         (void)kill(-pid, SIGKILL); /* tests that do not heed it */
-        (void)proc_await(getenv(OPTION_DIR), 0, 5000, NULL);
+        (void)proc_await(getenv(OPTION_DIR), 0, NULL);
     }
     if (dir_sweep(getenv(OPTION_DIR)) > 0 && !code)
         code = 1;

@@ -1,6 +1,6 @@
 /*
- * Contract R5: the pages that a user may have in pipes run out. The kernel then makes new pipes with room for two packets
- * (pipe(7), pipe-user-pages-soft), and nothing may rely on more.
+ * Contract R5: the pages that a user may have in pipes run out. The kernel then makes new pipes with room for two
+ * packets (pipe(7), pipe-user-pages-soft), and nothing may rely on more.
  */
 #include "fixture.h"
 
@@ -11,10 +11,10 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-#define PAGE      4096
-#define LITTLE (2 * PAGE)
-#define MUCH      (1 << 20)
-#define LAST_FD   1000
+#define PAGE    4096
+#define LITTLE  (2 * PAGE)
+#define MUCH    (1 << 20)
+#define LAST_FD 1000
 
 /* Whose the sandbox's processes are on this machine. */
 static uid_t box_uid(void)
@@ -25,7 +25,7 @@ static uid_t box_uid(void)
     pid_t pid = 0;
 
     EXPECT_RUN(sh("box", "sleep %s >/dev/null 2>&1 &", marker), 0, "");
-    cr_assert(proc_await(marker, 1, 20000, &pid) == 1);
+    cr_assert(proc_await(marker, 1, &pid) == 1);
     snprintf(path, sizeof path, "/proc/%d", (int)pid);
     HOST_MUST(stat(path, &st) == 0);
     return st.st_uid;
@@ -46,7 +46,8 @@ static bool pages_take(void)
 
 static _Noreturn void hold(uid_t uid, int ready)
 {
-    bool held = (getuid() == uid || setresuid(uid, uid, uid) == 0) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && pages_take();
+    bool held =
+        (getuid() == uid || setresuid(uid, uid, uid) == 0) && prctl(PR_SET_PDEATHSIG, SIGKILL) == 0 && pages_take();
 
     if (write(ready, held ? "y" : "n", 1) == 1 && held)
         pause();

@@ -270,10 +270,10 @@ CONFORMANCE_TEST(recovery, R2_what_a_torn_record_left_running_ends)
     box_create("box", RT_LIFETIME_PERSISTENT);
     ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
     EXPECT_RUN(sh("box", "sleep %s >/dev/null 2>&1 & echo up", marker), 0, "up\n");
-    cr_expect(proc_await(marker, 1, 5000, NULL) == 1);
+    cr_expect(proc_await(marker, 1, NULL) == 1);
     damage_truncate();
     log_open();
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0, "it still runs");
+    cr_expect(proc_await(marker, 0, NULL) == 0, "it still runs");
     aside = torn_name("box");
     cr_expect(aside[0], "it was not set aside: %s", log_text);
     cr_expect(proc_mount_below(fx.dir) == NULL, "it is still mounted");
@@ -305,7 +305,7 @@ CONFORMANCE_TEST(recovery, R2_a_torn_records_filesystem_hangs)
                   ">/dev/null 2>&1 & done; echo up",
                   marker),
                0, "up\n");
-    HOST_MUST(proc_await(marker, 1, 5000, &pid) >= 1);
+    HOST_MUST(AWAIT(proc_count(marker, &pid) >= 1));
     cgroups = cgroups_of(pid);
     HOST_MUST(kill(daemon, SIGSTOP) == 0);
     damage_truncate();
@@ -314,7 +314,7 @@ CONFORMANCE_TEST(recovery, R2_a_torn_records_filesystem_hangs)
         cr_expect(strstr(log_text, "fusectl"), "the log says: %s", log_text);
         HOST_MUST(kill(daemon, SIGCONT) == 0);
     }
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0, "it still runs");
+    cr_expect(proc_await(marker, 0, NULL) == 0, "it still runs");
     cr_expect(proc_mount_below(fx.dir) == NULL, "it is still mounted");
     for (char *path = strtok_r(cgroups, "\n", &save); can_cut_off() && path; path = strtok_r(NULL, "\n", &save))
         cr_expect(!cgroup_exists(path), "cgroup %s is left", path);
@@ -323,7 +323,7 @@ CONFORMANCE_TEST(recovery, R2_a_torn_records_filesystem_hangs)
     if (aside[0])
         HOST_MUST(tree_remove(aside));
     (void)kill(daemon, SIGKILL);
-    cr_expect(proc_await(fx.dir, 0, 20000, NULL) == 0, "what it ran in is left");
+    cr_expect(proc_await(fx.dir, 0, NULL) == 0, "what it ran in is left");
     free(cgroups);
 }
 
@@ -384,27 +384,15 @@ static void host_kill(pid_t pid)
     HOST_MUST(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 }
 
-static bool unmounted_await(void)
-{
-    char *mount;
-
-    for (int tries = 0; (mount = proc_mount_below(fx.dir)) && tries < 500; tries++) {
-        free(mount);
-        sleep_ms(20);
-    }
-    free(mount);
-    return !mount;
-}
-
 CONFORMANCE_TEST(recovery, R1_a_killed_hosts_sandbox_ends)
 {
     const char *marker = marker_new();
     pid_t pid = host_fork("box", RT_LIFETIME_HOST, marker);
 
-    cr_assert(tree_await(fx.codebase, "up", 60000));
+    cr_assert(tree_await(fx.codebase, "up"));
     host_kill(pid);
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0, "it still runs");
-    cr_expect(unmounted_await(), "it is still mounted");
+    cr_expect(proc_await(marker, 0, NULL) == 0, "it still runs");
+    cr_expect(AWAIT(!proc_is_mounted_below(fx.dir)), "it is still mounted");
     fixture_reopen();
     cr_expect(box_status("box") == -1, "the next open has not cleaned");
 }
@@ -414,7 +402,7 @@ CONFORMANCE_TEST(recovery, R1_a_persistent_one_outlives_its_host)
     const char *marker = marker_new();
     pid_t pid = host_fork("box", RT_LIFETIME_PERSISTENT, marker);
 
-    cr_assert(tree_await(fx.codebase, "up", 60000));
+    cr_assert(tree_await(fx.codebase, "up"));
     host_kill(pid);
     fixture_reopen();
     cr_expect(box_status("box") == RT_SANDBOX_RUNNING);
@@ -438,11 +426,11 @@ static void kill_after_ms(int ms, int32_t lifetime)
         cr_expect(box_status("box") == -1, "killed after %d ms: it is still there", ms);
     else if (box_status("box") != -1)
         EXPECT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0, "killed after %d ms: it still runs", ms);
-    cr_expect(unmounted_await(), "killed after %d ms: it is still mounted", ms);
+    cr_expect(proc_await(marker, 0, NULL) == 0, "killed after %d ms: it still runs", ms);
+    cr_expect(AWAIT(!proc_is_mounted_below(fx.dir)), "killed after %d ms: it is still mounted", ms);
     /* What was just being started, and is in no record yet, ends by itself when it finds nobody there. */
     sleep_ms(100);
-    cr_expect(proc_await(fx.dir, 0, 20000, NULL) == 0, "killed after %d ms: something of it still runs", ms);
+    cr_expect(proc_await(fx.dir, 0, NULL) == 0, "killed after %d ms: something of it still runs", ms);
 }
 
 CONFORMANCE_TEST(recovery, R1_killed_on_its_way)

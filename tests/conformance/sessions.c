@@ -37,9 +37,9 @@ SESSION_TEST(S1_a_background_job_ends)
     pid_t pid;
 
     EXPECT_RUN(in(s, "x=kept; sleep %s & job=$!", marker), 0, "");
-    cr_assert(proc_await(marker, 1, 20000, &pid) == 1);
+    cr_assert(proc_await(marker, 1, &pid) == 1);
     HOST_MUST(kill(pid, SIGKILL) == 0);
-    cr_assert(proc_await(marker, 0, 20000, NULL) == 0);
+    cr_assert(proc_await(marker, 0, NULL) == 0);
     EXPECT_RUN(in(s, "echo $x; wait $job; echo $?"), 0, "kept\n137\n");
 }
 
@@ -313,7 +313,7 @@ SESSION_TEST(S8_destroy_kills_the_tree)
 
     in(s, "trap '' TERM HUP INT; sleep %s & (sleep %s &); setsid sleep %s &", marker, marker, marker);
     in(s, "(setsid sh -c 'trap \"\" TERM; sleep %s; :' &)", marker);
-    cr_expect(proc_await(marker, 4, 5000, NULL) >= 4);
+    cr_expect(AWAIT(proc_count(marker, NULL) >= 4));
     EXPECT_STATUS(RT_OK, fx.ops->session_destroy(fx.rt, "box", s, CALL));
     cr_expect(proc_count(marker, NULL) == 0);
     EXPECT_STATUS(RT_E_SESSION_NOT_FOUND, fx.ops->session_destroy(fx.rt, "box", s, CALL));
@@ -326,7 +326,7 @@ SESSION_TEST(S8_background_jobs_of_a_closed_session)
     const char *marker = marker_new();
 
     EXPECT_RUN(in(s, "sleep %s & exit 0", marker), 0, "");
-    cr_expect(proc_await(marker, 1, 5000, NULL) == 1);
+    cr_expect(proc_await(marker, 1, NULL) == 1);
     EXPECT_STATUS(RT_OK, fx.ops->session_destroy(fx.rt, "box", s, CALL));
     cr_expect(proc_count(marker, NULL) == 0);
 }

@@ -132,7 +132,7 @@ static void *cancel_soon(void *fd)
 {
     uint64_t one = 1;
 
-    cr_expect(tree_await(fx.codebase, "up", 20000));
+    cr_expect(tree_await(fx.codebase, "up"));
     HOST_MUST(write(*(int *)fd, &one, sizeof one) == sizeof one);
     return NULL;
 }
@@ -212,7 +212,7 @@ SESSION_TEST(S6_waiting_for_a_turn)
     pthread_t holder;
 
     HOST_MUST(pthread_create(&holder, NULL, hold, (void *)(uintptr_t)s) == 0);
-    cr_assert(tree_await(fx.codebase, "held", 20000));
+    cr_assert(tree_await(fx.codebase, "held"));
     ASSERT_STATUS(RT_OK, fx.ops->session_get(fx.rt, "box", s, CALL, &info));
     cr_expect(info->status == RT_SESSION_BUSY);
     fx.ops->session_info_free(info);

@@ -36,7 +36,7 @@ CONFORMANCE_TEST(sharing, L5_host_sandboxes_end_with_close)
 
     BOX_UP("box", WRITE_ALL);
     EXPECT_RUN(sh("box", "sleep %s >/dev/null 2>&1 & echo up", marker), 0, "up\n");
-    cr_expect(proc_await(marker, 1, 5000, NULL) == 1);
+    cr_expect(proc_await(marker, 1, NULL) == 1);
     fixture_close();
     cr_expect(proc_count(marker, NULL) == 0, "a process outlives the runtime");
     cr_expect(proc_mount_below(fx.dir) == NULL, "a mount outlives the runtime");
@@ -72,7 +72,7 @@ CONFORMANCE_TEST(sharing, R1_persistent_sandboxes_are_found_again)
     for (int i = 0; i < 3; i++) {
         fixture_reopen();
         cr_expect(box_status("keeper") == RT_SANDBOX_RUNNING);
-        cr_expect(proc_await(marker, 1, 5000, NULL) == 1, "its processes are gone");
+        cr_expect(proc_await(marker, 1, NULL) == 1, "its processes are gone");
         EXPECT_RUN(
             sh("keeper", "cat /tmp/x; echo $KEPT; ls -A; echo x > made%d; cat hidden 2>/dev/null; rm made%d", i, i), 0,
             "in tmp\nyes\n");
@@ -195,8 +195,8 @@ CONFORMANCE_TEST(sharing, R1_a_host_is_killed)
         raise(SIGKILL);
     }
     HOST_MUST(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-    cr_expect(proc_await(dying, 0, 10000, NULL) == 0, "a `host` sandbox outlives its host");
-    cr_expect(proc_await(staying, 1, 5000, NULL) == 1, "a `persistent` sandbox died with its host");
+    cr_expect(proc_await(dying, 0, NULL) == 0, "a `host` sandbox outlives its host");
+    cr_expect(proc_await(staying, 1, NULL) == 1, "a `persistent` sandbox died with its host");
     fixture_reopen();
     cr_expect(box_status("mortal") != RT_SANDBOX_RUNNING && box_status("keeper") == RT_SANDBOX_RUNNING);
     EXPECT_RUN(sh("keeper", "echo on"), 0, "on\n");
@@ -340,7 +340,7 @@ CONFORMANCE_TEST(sharing, A7_a_slow_op_delays_nobody_else)
 
     BOX_UP("slow", WRITE_ALL);
     HOST_MUST(pthread_create(&waiter.thread, NULL, waiter_run, &waiter) == 0);
-    cr_assert(tree_await(fx.codebase, "begun", 30000));
+    cr_assert(tree_await(fx.codebase, "begun"));
     BOX_UP("quick", WRITE_ALL);
     EXPECT_RUN(sh("quick", "echo quick"), 0, "quick\n");
     EXPECT_RUN(sh("slow", "echo beside"), 0, "beside\n");
@@ -359,7 +359,7 @@ CONFORMANCE_TEST(sharing, A7_close_cancels_calls_in_flight)
 
     BOX_UP("slow", WRITE_ALL);
     HOST_MUST(pthread_create(&waiter.thread, NULL, waiter_run, &waiter) == 0);
-    cr_assert(tree_await(fx.codebase, "begun", 30000));
+    cr_assert(tree_await(fx.codebase, "begun"));
     fixture_close();
     cr_expect(atomic_load(&waiter.done) || waiter.run, "close() came back before the call did");
     pthread_join(waiter.thread, NULL);

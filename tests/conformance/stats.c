@@ -40,7 +40,7 @@ static rt_process *spawn_until_up(const rt_exec_request *req)
     rt_process *process = NULL;
 
     ASSERT_STATUS(RT_OK, fx.ops->process_spawn(fx.rt, "box", req, CALL, &process));
-    cr_assert(tree_await(fx.codebase, "up", 60000));
+    cr_assert(tree_await(fx.codebase, "up"));
     return process;
 }
 

@@ -366,7 +366,7 @@ static rt_exit spawn_and_poll(const rt_exec_request *req, rt_process **ret)
 
     cr_assert(status == RT_OK, "process_spawn: %s: %s", status_name(status), fx.call.error.message);
     pfd.fd = (*ret)->exit_fd;
-    cr_assert(poll(&pfd, 1, 20000) == 1, "exit_fd never became readable");
+    cr_assert(poll(&pfd, 1, HANG_MS) == 1, "exit_fd never became readable");
     fixture_call()->deadline_ns = 1; /* long past: waiting is not needed any more */
     status = fx.ops->process_wait(fx.rt, *ret, &fx.call, &how);
     cr_expect(status == RT_OK, "process_wait: %s: %s", status_name(status), fx.call.error.message);

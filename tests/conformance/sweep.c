@@ -111,8 +111,7 @@ int dir_sweep(const char *dir)
     }
     free(last);
     /* What is just ending may make a file yet. */
-    for (int tries = 0; !mount && !tree_remove(dir) && tries < 100; tries++)
-        sleep_ms(50);
+    (void)(mount || AWAIT(tree_remove(dir)));
     if (!mount && !access(dir, F_OK))
         fprintf(stderr, "conformance: %s could not be removed\n", dir);
     free(mount);

@@ -18,20 +18,12 @@ static void box_up_ttl(int32_t lifetime, int64_t max_lifetime_ms, int64_t idle_t
     box_up_spec(&spec);
 }
 
-static bool status_await(int32_t want)
-{
-    for (int tries = 0; box_status("box") != want && tries < 3000; tries++)
-        sleep_ms(10);
-    return box_status("box") == want;
-}
-
 /* Stopped by itself for that reason; nothing of it is left, and it can be started again. */
 static void expired_expect(const char *cause)
 {
     rt_sandbox_info *info = NULL;
-    char *mount;
 
-    cr_assert(status_await(RT_SANDBOX_STOPPED), "status %d", (int)box_status("box"));
+    cr_assert(AWAIT(box_status("box") == RT_SANDBOX_STOPPED), "status %d", (int)box_status("box"));
     ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, "box", CALL, &info));
     cr_expect(!strncmp(info->last_error, "expired: ", 9) && strstr(info->last_error, cause), "%s", info->last_error);
     cr_expect(info->stopped_ns >= info->started_ns && !info->mount_point[0], "stopped at %lld, started at %lld",
@@ -39,12 +31,7 @@ static void expired_expect(const char *cause)
     fx.ops->sandbox_info_free(info);
     EXPECT_RUN_STATUS(RT_E_NOT_RUNNING, sh("box", "true"));
     EXPECT_STATUS(RT_E_NOT_RUNNING, fx.ops->stop(fx.rt, "box", CALL));
-    for (int tries = 0; (mount = proc_mount_below(fx.dir)) && tries < 1000; tries++) {
-        free(mount);
-        sleep_ms(10);
-    }
-    cr_expect(!mount, "still mounted: %s", mount);
-    free(mount);
+    cr_expect(AWAIT(!proc_is_mounted_below(fx.dir)), "still mounted");
 }
 
 CONFORMANCE_TEST(ttl, L4_max_lifetime_ends_what_runs)
@@ -114,5 +101,5 @@ CONFORMANCE_TEST(ttl, L4_idle_is_idle_whatever_was_left_in_the_background)
     box_up_ttl(RT_LIFETIME_HOST, 600000, 2000);
     EXPECT_RUN(sh("box", "sleep %s >/dev/null 2>&1 & echo up", marker), 0, "up\n");
     expired_expect("idle_timeout");
-    cr_expect(proc_await(marker, 0, 20000, NULL) == 0);
+    cr_expect(proc_await(marker, 0, NULL) == 0);
 }

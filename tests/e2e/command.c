@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(command, .init = world_make, .fini = world_remove, .timeout = 60);
+TestSuite(command, .init = world_make, .fini = world_remove, .timeout = 300);
 
 /* ---- the frame ------------------------------------------------------------------------------------------------- */
 
@@ -133,10 +133,10 @@ Test(command, signals_end_a_command_that_cannot_be_sent_any)
 
     world_env("STOCKADE_RUNTIME=mock");
     running = START(false, "run", "hang");
-    cr_assert(command_await(running.err, "mock warning", 5000));
+    cr_assert(command_await(running.err, "mock warning"));
     usleep(100000);
     cr_assert_eq(kill(running.pid, SIGTERM), 0);
-    command_finish(&running, 5000, &result);
+    command_finish(&running, &result);
     cr_expect_not(result.late);
     cr_expect_eq(result.code, 128 + SIGTERM, "%d %s", result.code, result.err);
     command_result_release(&result);

@@ -113,10 +113,9 @@ static char *scratch_make(void)
 /* The mount of the first sandbox that is there; to be freed. */
 static char *mount_await(const char *dir)
 {
-    char *mount = NULL;
+    char *mount;
 
-    for (int tries = 0; tries < 6000 && !(mount = proc_mount_below(dir)); tries++)
-        usleep(10000);
+    (void)AWAIT((mount = proc_mount_below(dir)) != NULL);
     return mount;
 }
 
@@ -127,7 +126,7 @@ static void expect_interrupted(struct command_running *running, const char *scra
     char *left;
 
     cr_expect(kill(running->pid, SIGINT) == 0);
-    command_finish(running, 60000, &result);
+    command_finish(running, &result);
     cr_expect(result.code == 130, "%d, signal %d: %s%s", result.code, result.signal, result.out, result.err);
     left = tree_list(scratch, true);
     cr_expect_str_eq(left, "");

@@ -14,7 +14,7 @@ static void sandbox_world(void)
     world_need_bwrap();
 }
 
-TestSuite(sandbox, .init = sandbox_world, .fini = world_remove, .timeout = 120);
+TestSuite(sandbox, .init = sandbox_world, .fini = world_remove, .timeout = 300);
 
 /* ---- exit codes and output ------------------------------------------------------------------------------------- */
 
@@ -99,9 +99,9 @@ Test(sandbox, output_appears_while_the_command_runs)
     struct command_running running = START(true, "run", "-i", "-c", "echo ready; read x; echo got $x");
     struct command_result result;
 
-    cr_expect(command_await(running.out, "ready", 10000));
+    cr_expect(command_await(running.out, "ready"));
     cr_expect_eq(write(running.in, "it\n", 3), 3);
-    command_finish(&running, 10000, &result);
+    command_finish(&running, &result);
     cr_expect_not(result.late);
     cr_expect_eq(result.code, 0);
     cr_expect_str_eq(result.out, "got it\n");
@@ -111,9 +111,7 @@ Test(sandbox, output_appears_while_the_command_runs)
 Test(sandbox, reader_that_goes_away_ends_it_quietly)
 {
     const char *argv[] = { "/bin/sh", "-c", "\"$0\" run yes | head -n 1; \"$0\" ls -q", world.stockade, NULL };
-    struct command command = {
-        .argv = argv, .env = (const char *const *)world.env, .cwd = world.workspace, .timeout_ms = 20000
-    };
+    struct command command = { .argv = argv, .env = (const char *const *)world.env, .cwd = world.workspace };
     struct command_result result;
 
     cr_assert(command_run(&command, &result));
@@ -125,10 +123,7 @@ Test(sandbox, reader_that_goes_away_ends_it_quietly)
 
 Test(sandbox, X9_background_child_does_not_hold_it)
 {
-    int64_t before = now_ns();
-
-    EXPECT(0, "done\n", NULL, "run", "-c", "sleep 30 & echo done");
-    cr_expect_lt(now_ns() - before, INT64_C(10000000000));
+    EXPECT(0, "done\n", NULL, "run", "-c", "sleep 3000 & echo done");
 }
 
 /* ---- timeouts and signals -------------------------------------------------------------------------------------- */
@@ -141,7 +136,7 @@ Test(sandbox, X7_timeout_is_124_and_ends_the_tree)
     snprintf(mark, sizeof mark, "300.%d", (int)getpid());
     EXPECT(124, "before\n", "stockade: timed out after 700ms\n", "exec", "--timeout", "700ms", "box", "sh", "-c",
            "echo before; setsid sleep $0 & (sleep $0 & sleep $0)", mark);
-    cr_expect_eq(proc_await(mark, 0, 1000, NULL), 0, "a process of the command lives on");
+    cr_expect_eq(proc_await(mark, 0, NULL), 0, "a process of the command lives on");
     EXPECT(0, "still here\n", NULL, "exec", "box", "echo", "still here");
     EXPECT(0, "box\n", NULL, "destroy", "box");
 }
@@ -151,9 +146,9 @@ static void signal_expect(int sig, const char *script, const char *out, int code
     struct command_running running = START(false, "run", "-c", script);
     struct command_result result;
 
-    cr_expect(command_await(running.out, "ready", 10000));
+    cr_expect(command_await(running.out, "ready"));
     cr_assert_eq(kill(running.pid, sig), 0);
-    command_finish(&running, 10000, &result);
+    command_finish(&running, &result);
     cr_expect_not(result.late);
     cr_expect_eq(result.code, code, "signal %d: exit code %d, signal %d: %s", sig, result.code, result.signal,
                  result.err);
@@ -172,15 +167,17 @@ Test(sandbox, signals_are_passed_on)
 
 Test(sandbox, third_signal_kills)
 {
-    struct command_running running = START(false, "run", "-c", "trap '' INT; echo ready; while :; do sleep 0.05; done");
+    struct command_running running =
+        START(false, "run", "-c", "trap 'echo passed on' INT; echo ready; while :; do sleep 0.05; done");
     struct command_result result;
 
-    cr_expect(command_await(running.out, "ready", 10000));
-    for (int i = 0; i < 3; i++) {
+    cr_expect(command_await(running.out, "ready"));
+    for (int i = 0; i < 2; i++) {
         cr_assert_eq(kill(running.pid, SIGINT), 0);
-        sleep_ms(200);
+        cr_expect(command_await(running.out, "passed on"));
     }
-    command_finish(&running, 10000, &result);
+    cr_assert_eq(kill(running.pid, SIGINT), 0);
+    command_finish(&running, &result);
     cr_expect_not(result.late);
     cr_expect_eq(result.code, 128 + SIGKILL, "%d %s", result.code, result.err);
     command_result_release(&result);
@@ -195,7 +192,7 @@ Test(sandbox, signal_at_any_moment_leaves_nothing)
 
         sleep_ms(ms);
         cr_assert_eq(kill(running.pid, SIGTERM), 0);
-        command_finish(&running, 10000, &result);
+        command_finish(&running, &result);
         cr_expect_not(result.late, "after %d ms", ms);
         cr_expect(result.code == 128 + SIGTERM || result.signal == SIGTERM, "after %d ms: %d %s", ms, result.code,
                   result.err);
@@ -369,34 +366,22 @@ Test(sandbox, R1_kill_9_takes_the_sandbox_with_it)
 {
     struct command_running running = START(false, "run", "-c", "echo ready; exec sleep 60");
     struct command_result result;
-    char *mount = NULL;
 
-    cr_expect(command_await(running.out, "ready", 10000));
+    cr_expect(command_await(running.out, "ready"));
     cr_assert_eq(kill(running.pid, SIGKILL), 0);
-    command_finish(&running, 5000, &result);
+    command_finish(&running, &result);
     command_result_release(&result);
-    for (int i = 0; i < 40 && (i == 0 || mount); i++) {
-        free(mount);
-        sleep_ms(50);
-        mount = proc_mount_below(world.dir);
-    }
-    cr_expect_null(mount, "%s is still mounted after 2 s", mount ? mount : "");
-    free(mount);
+    cr_expect(AWAIT(!proc_is_mounted_below(world.dir)), "it is still mounted");
     EXPECT(0, "", NULL, "ls", "-q");
 }
 
-static void end_await(const char *id)
+static bool has_expired(const char *id)
 {
-    for (int tries = 0; tries < 600; tries++) {
-        struct command_result result = STOCKADE("inspect", id);
-        bool is_over = strstr(result.out, "expired: ") != NULL;
+    struct command_result result = STOCKADE("inspect", id);
+    bool is_over = strstr(result.out, "expired: ") != NULL;
 
-        command_result_release(&result);
-        if (is_over)
-            return;
-        sleep_ms(50);
-    }
-    cr_assert(false, "%s has not expired", id);
+    command_result_release(&result);
+    return is_over;
 }
 
 Test(sandbox, L4_prune_removes_what_has_ended)
@@ -406,7 +391,7 @@ Test(sandbox, L4_prune_removes_what_has_ended)
     EXPECT(0, "runs\n", "", "create", "--start", "--name", "runs", "--max-lifetime", "none");
     EXPECT(0, "new\n", "", "create", "--name", "new");
     EXPECT(0, "hand\n", "", "stop", "hand");
-    end_await("over");
+    cr_assert(AWAIT(has_expired("over")));
     EXPECT(0, "", "", "prune", "--older-than", "1h");
     EXPECT(0, "over\n", "", "prune", "--dry-run");
     EXPECT(0, "[\"over\"]\n", "", "prune", "--json");

@@ -11,21 +11,19 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define GUARD 30000 /* ms; what takes that long hangs */
-
 static void terminal_world(void)
 {
     world_make();
     world_need_bwrap();
 }
 
-TestSuite(terminal, .init = terminal_world, .fini = world_remove, .timeout = 120);
+TestSuite(terminal, .init = terminal_world, .fini = world_remove, .timeout = 300);
 
 /* ---- what the tests are made of -------------------------------------------------------------------------------- */
 
 static void await(struct pty *pty, const char *text)
 {
-    if (pty_await(pty, text, GUARD))
+    if (pty_await(pty, text))
         return;
     cr_expect_fail("'%s' does not appear in: %s", text, pty->text ? pty->text : "");
     pty_end(pty);
@@ -42,7 +40,7 @@ static void expect_end(struct pty *pty, int code)
 {
     struct pty_news news;
 
-    if (!pty_wait(pty, GUARD, &news))
+    if (!pty_wait(pty, &news))
         cr_expect_fail("it does not end; output: %s", pty->text ? pty->text : "");
     else
         cr_expect(WIFEXITED(news.status) && WEXITSTATUS(news.status) == code, "status %#x, expected exit code %d: %s",
@@ -73,11 +71,11 @@ static const char *sleep_line(void)
 /* Waits until it runs in the foreground of its terminal. */
 static bool foreground_await(const char *line)
 {
-    int64_t end = now_ns() + INT64_C(1000000) * GUARD;
+    int64_t end = now_ns() + INT64_C(1000000) * HANG_MS;
     bool is_there = false;
     pid_t pid;
 
-    if (proc_await(line, 1, GUARD, &pid) != 1)
+    if (proc_await(line, 1, &pid) != 1)
         return false;
     while (!is_there && now_ns() < end) {
         char *stat = proc_read(pid, "stat"), *rest = stat ? strrchr(stat, ')') : NULL, state = '?';
@@ -177,14 +175,14 @@ Test(terminal, a_terminal_that_goes_away_ends_it)
     struct pty_news news = { 0 };
 
     pty_hang_up(&pty);
-    cr_expect(pty_wait(&pty, GUARD, &news), "it goes on without a terminal");
+    cr_expect(pty_wait(&pty, &news), "it goes on without a terminal");
     cr_expect_eq(WEXITSTATUS(news.status), 128 + SIGHUP, "%#x", news.status);
     pty_end(&pty);
     /* Not told by a signal, it sees its input end. */
     cr_assert(pty_start(&command, 24, 80, &pty));
     await(&pty, "ready");
     pty_hang_up(&pty);
-    cr_expect(pty_wait(&pty, GUARD, &news), "it goes on without a terminal");
+    cr_expect(pty_wait(&pty, &news), "it goes on without a terminal");
     pty_end(&pty);
     EXPECT(0, "", NULL, "ls", "-q");
 }
@@ -193,7 +191,7 @@ Test(terminal, a_terminal_that_goes_away_ends_it)
 Test(terminal, a_signal_is_noticed_while_output_is_held_up)
 {
     struct pty pty = TERMINAL("run", "-it", "yes");
-    int64_t end = now_ns() + INT64_C(1000000) * GUARD;
+    int64_t end = now_ns() + INT64_C(1000000) * HANG_MS;
     int before = -1, waiting = 0;
 
     await(&pty, "y\r\ny\r\n");
@@ -213,12 +211,12 @@ Test(terminal, stopped_and_continued_it_is_raw_again)
     struct pty_news news = { 0 };
 
     cr_assert_eq(kill(pty.pid, SIGSTOP), 0);
-    cr_assert(pty_wait(&pty, GUARD, &news));
+    cr_assert(pty_wait(&pty, &news));
     cr_assert(WIFSTOPPED(news.status));
     cr_expect_not(pty_is_raw(&pty), "the driver did not do as a shell does");
     pty_resize(&pty, 33, 99);
     pty_continue(&pty);
-    cr_expect(pty_await_raw(&pty, GUARD));
+    cr_expect(pty_await_raw(&pty));
     send(&pty, "echo back-$((6*7))\r");
     await(&pty, "back-42");
     send(&pty, "stty size\r");
@@ -265,7 +263,7 @@ Test(terminal, job_control)
     await(&pty, "ps1> ");
     send(&pty, "jobs; echo jobs-$((1+1))\r");
     await(&pty, "jobs-2");
-    cr_expect_eq(proc_await(line, 0, GUARD, NULL), 0);
+    cr_expect_eq(proc_await(line, 0, NULL), 0);
     send(&pty, "exit\r");
     expect_end(&pty, 0);
 }
@@ -381,7 +379,7 @@ Test(terminal, a_command_that_leaves_its_terminal)
     struct pty_news news = { 0 };
 
     await(&pty, "ready");
-    cr_expect(pty_wait(&pty, GUARD, &news));
+    cr_expect(pty_wait(&pty, &news));
     cr_expect_eq(WEXITSTATUS(news.status), 5, "%#x", news.status);
     cr_expect_lt(news.cpu_ns, INT64_C(800000000), "%lld ms of CPU time", (long long)news.cpu_ns / 1000000);
     pty_end(&pty);

@@ -69,7 +69,7 @@ void world_remove(void)
 
     if (tree_exists(world.dir, "state/bwrap"))
         sandboxes_destroy();
-    cr_expect_eq(proc_await(world.dir, 0, 3000, NULL), 0, "a process of the test is left");
+    cr_expect_eq(proc_await(world.dir, 0, NULL), 0, "a process of the test is left");
     mount = proc_mount_below(world.dir);
     cr_expect_null(mount, "%s is left mounted", mount ? mount : "");
     free(mount);
@@ -140,9 +140,7 @@ static struct command command_of(const char *const *args, const char *argv[ARGS_
     for (size_t i = 0; args[i] && n < ARGS_MAX - 1; i++)
         argv[n++] = args[i];
     argv[n] = NULL;
-    return (struct command){
-        .argv = argv, .env = (const char *const *)world.env, .cwd = world.workspace, .timeout_ms = 50000
-    };
+    return (struct command){ .argv = argv, .env = (const char *const *)world.env, .cwd = world.workspace };
 }
 
 struct command_result stockade_feed(const void *input, size_t len, const char *const *args)

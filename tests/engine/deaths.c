@@ -40,7 +40,7 @@ static void dies(const char *const *deed, int32_t lifetime, const char *cause)
     spec.n_rules = 1;
     box_up_spec(&spec);
     runner_start(&runner, "box", "touch up; sleep 1000");
-    cr_assert(tree_await(fx.codebase, "up", 20000));
+    cr_assert(tree_await(fx.codebase, "up"));
     container = container_of("box");
     end_init(container, deed);
     EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, runner_join(&runner));
@@ -157,9 +157,7 @@ CONFORMANCE_TEST(deaths, R1_a_host_that_is_killed)
         kill(getpid(), SIGKILL);
     }
     HOST_MUST(pid > 0 && waitpid(pid, NULL, 0) == pid);
-    for (int tries = 0; containers_of("mine") > 0 && tries < 100; tries++)
-        sleep_ms(100);
-    cr_expect(containers_of("mine") == 0);
+    cr_expect(AWAIT(containers_of("mine") == 0));
     fixture_reopen();
     cr_expect(box_status("mine") == -1, "the next open has not cleaned");
 }

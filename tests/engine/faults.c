@@ -36,9 +36,7 @@ static void engine_hit(int sig)
     HOST_MUST(kill(pid, sig) == 0);
     if (sig == SIGSTOP || sig == SIGCONT)
         return;
-    for (int ms = 0; kill(pid, 0) == 0 && ms < GONE_MS; ms += 20)
-        sleep_ms(20);
-    cr_assert(kill(pid, 0) < 0, "the Engine does not end");
+    cr_assert(AWAIT(kill(pid, 0) < 0), "the Engine does not end");
 }
 
 static void engine_back(const char *args)
@@ -99,11 +97,8 @@ static void cgroups_expect_gone(char *cgroups)
 {
     char *save = NULL;
 
-    for (char *path = strtok_r(cgroups, "\n", &save); path; path = strtok_r(NULL, "\n", &save)) {
-        for (int ms = 0; cgroup_exists(path) && ms < GONE_MS; ms += 50)
-            sleep_ms(50);
-        cr_expect(!cgroup_exists(path), "cgroup %s is left", path);
-    }
+    for (char *path = strtok_r(cgroups, "\n", &save); path; path = strtok_r(NULL, "\n", &save))
+        cr_expect(AWAIT(!cgroup_exists(path)), "cgroup %s is left", path);
 }
 
 /* With an Engine that works the sandbox can be started, used and destroyed; nothing is left, also after a new open. */
@@ -142,7 +137,7 @@ static void nothing_left(void)
 static void runner_await(struct runner *runner, const char *shell)
 {
     runner_start(runner, "box", shell);
-    cr_assert(tree_await(fx.codebase, "begun", GONE_MS));
+    cr_assert(tree_await(fx.codebase, "begun"));
 }
 
 /* The Engine ends by the signal while a command runs, and comes back. Where containers live on, so does the command. */
@@ -207,7 +202,7 @@ CONFORMANCE_TEST(faults, R4_killed_in_an_exec_of_its_own)
     runner_await(&runner, shell);
     engine_hit(SIGKILL);
     EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, runner_join(&runner));
-    cr_expect(proc_await(marker, 0, GONE_MS, NULL) == 0, "what the command started is left");
+    cr_expect(proc_await(marker, 0, NULL) == 0, "what the command started is left");
     EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, run_argv("box", ARGV("true")));
     engine_back(LIVE_RESTORE);
     sound("box");
@@ -266,7 +261,7 @@ CONFORMANCE_TEST(faults, R4_standing_still_in_an_exec_of_its_own)
     EXPECT_RUN_STATUS(RT_E_TIMEOUT, run_request("box", REQUEST(.shell = "true", .timeout_ms = 500)));
     EXPECT_STATUS(RT_OK, do_stop(patient()));
     EXPECT_RUN_STATUS(RT_E_NOT_RUNNING, runner_join(&runner));
-    cr_expect(proc_await(marker, 0, GONE_MS, NULL) == 0, "what the command started is left");
+    cr_expect(proc_await(marker, 0, NULL) == 0, "what the command started is left");
     engine_hit(SIGCONT);
     sound("box");
     nothing_left();

@@ -43,7 +43,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-FS_SUITES(delta, 60);
+FS_SUITES(delta, 300);
 
 /* The codebase has the entries that it had, and the contents. */
 static void expect_untouched(void)
@@ -139,13 +139,7 @@ FS_TEST(delta, D7_a_directory_with_hidden_entries_stays)
     expect_untouched();
 }
 
-#define SEEN(cond)                                                                                                     \
-    do {                                                                                                               \
-        int64_t end = now_ns() + INT64_C(10000000000);                                                                 \
-        while (!(cond) && now_ns() < end)                                                                              \
-            sleep_ms(5);                                                                                               \
-        cr_expect(cond);                                                                                               \
-    } while (0)
+#define SEEN(cond) cr_expect(AWAIT_WITHIN(SEEN_MS, cond), "not seen: %s", #cond)
 
 FS_TEST(delta, W12_the_hosts_changes_show_where_the_sandbox_made_none)
 {
@@ -300,7 +294,7 @@ FS_TEST(delta, W13_deep_and_odd_names)
     expect_untouched();
 }
 
-Test(delta_start, a_state_directory_inside_of_the_codebase_is_refused, .timeout = 30)
+Test(delta_start, a_state_directory_inside_of_the_codebase_is_refused, .timeout = 300)
 {
     const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
     struct harness_options options;

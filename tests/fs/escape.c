@@ -40,7 +40,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-FS_SUITES(escape, 60);
+FS_SUITES(escape, 300);
 
 static const char *in(const char *dir, const char *name)
 {

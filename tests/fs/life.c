@@ -32,7 +32,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-TestSuite(life, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(life, .init = setup, .fini = teardown, .timeout = 300);
 
 Test(life, ping_and_quit)
 {
@@ -44,14 +44,10 @@ Test(life, ping_and_quit)
 
 Test(life, the_owners_end_ends_a_leased_daemon)
 {
-    int64_t start;
-
     cr_assert(harness_start_open(&h));
     close(h.owner);
     h.owner = -1;
-    start = now_ns();
-    cr_expect(harness_await_end(&h, 2000));
-    cr_expect(now_ns() - start < INT64_C(1000000000));
+    cr_expect(harness_await_end(&h));
 }
 
 Test(life, sigterm_ends_it_and_the_terminals_signals_do_not)
@@ -63,7 +59,7 @@ Test(life, sigterm_ends_it_and_the_terminals_signals_do_not)
     cr_expect(harness_request(&h, PERMFS_PING, NULL, 0) == PERMFS_OK);
     cr_expect(getsid(h.pid) == h.pid);
     kill(h.pid, SIGTERM);
-    cr_expect(harness_await_end(&h, 2000));
+    cr_expect(harness_await_end(&h));
 }
 
 Test(life, it_ends_while_the_mount_is_in_use)
@@ -89,7 +85,7 @@ Test(life, an_unmount_by_somebody_else_ends_it)
         harness_skip(&h, "unmounting takes root");
     cr_assert(harness_start_open(&h));
     cr_assert(umount2(h.mnt, 0) == 0);
-    cr_expect(harness_await_end(&h, 2000));
+    cr_expect(harness_await_end(&h));
 }
 
 Test(life, malformed_requests_are_refused)
@@ -192,7 +188,7 @@ Test(life, without_a_lease_a_guarded_one_outlives_its_owner)
     sock = harness_connect(&h);
     cr_assert(harness_ask(sock, PERMFS_PING, NULL, 0, buf, &msg) == 0 && msg.type == PERMFS_OK);
     cr_assert(harness_ask(sock, PERMFS_QUIT, NULL, 0, buf, &msg) == 0 && msg.type == PERMFS_OK);
-    cr_expect(harness_await_end(&h, 2000));
+    cr_expect(harness_await_end(&h));
     close(sock);
     guarded_release(&guarded);
 }
@@ -202,7 +198,7 @@ Test(life, until_it_is_guarded_its_owners_end_is_its_own)
 {
     start_flags(0, -1);
     owner_leave();
-    cr_expect(harness_await_end(&h, 20000));
+    cr_expect(harness_await_end(&h));
 }
 
 static int lock_make(void)
@@ -251,10 +247,9 @@ Test(life, the_lock_is_kept_until_the_guard_or_the_end)
 
     start_locked();
     owner_leave();
-    for (int tries = 0; tries < 1000 && !lock_is_free(); tries++)
-        sleep_ms(20);
-    cr_expect_null(proc_mount_below(h.mnt), "the lock is free, and it is mounted");
-    cr_expect(harness_await_end(&h, 20000));
+    cr_expect(AWAIT(lock_is_free()));
+    cr_expect(!proc_is_mounted_below(h.mnt), "the lock is free, and it is mounted");
+    cr_expect(harness_await_end(&h));
 }
 
 Test(life, the_guarded_inits_end_ends_it)
@@ -270,7 +265,7 @@ Test(life, the_guarded_inits_end_ends_it)
     sleep_ms(50);
     cr_expect(harness_request(&h, PERMFS_PING, NULL, 0) == PERMFS_OK);
     kill(guarded.init, SIGKILL);
-    cr_expect(harness_await_end(&h, 20000));
+    cr_expect(harness_await_end(&h));
     cr_expect(pread(guarded.ended, &byte, 1, 0) == 1 && byte == '-');
     guarded_release(&guarded);
 }
@@ -293,10 +288,10 @@ Test(life, what_the_agent_notes_is_written_before_it_is_answered)
         cr_expect(write(guarded.notes[1], &cases[i].note, 1) == 1);
         close(guarded.notes[0]);
         guarded.notes[0] = -1;
-        cr_expect(poll(&answer, 1, 20000) == 1 && (answer.revents & POLLERR), "%zu: no answer", i);
+        cr_expect(poll(&answer, 1, HANG_MS) == 1 && (answer.revents & POLLERR), "%zu: no answer", i);
         cr_expect(pread(guarded.ended, &byte, 1, 0) == 1 && byte == cases[i].want, "%zu: %c", i, byte);
         guarded_release(&guarded);
-        cr_expect(harness_await_end(&h, 20000));
+        cr_expect(harness_await_end(&h));
         close(h.owner);
         h.owner = -1;
     }
@@ -317,7 +312,7 @@ Test(life, the_guard_is_the_owners_to_set_and_once)
     cr_expect(guarded_send(h.owner, &guarded, 4) == PERMFS_FAILED);
     close(sock);
     guarded_release(&guarded); /* the host, whose pidfd was the fourth */
-    cr_expect(harness_await_end(&h, 20000));
+    cr_expect(harness_await_end(&h));
 }
 
 Test(life, many_connections_do_not_shut_the_owner_out)

@@ -40,7 +40,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-FS_SUITES(names, 60);
+FS_SUITES(names, 300);
 
 /* ---- ways to change a file ---- */
 

@@ -30,7 +30,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-FS_SUITES(passthrough, 60);
+FS_SUITES(passthrough, 300);
 
 static void start(void)
 {
@@ -40,10 +40,7 @@ static void start(void)
 
 static bool child_ends(pid_t pid, int ms)
 {
-    for (int64_t end = now_ns() + (int64_t)ms * 1000000; now_ns() < end; sleep_ms(5))
-        if (waitpid(pid, NULL, WNOHANG) == pid)
-            return true;
-    return false;
+    return AWAIT_WITHIN(ms, waitpid(pid, NULL, WNOHANG) == pid);
 }
 
 /* The one way to know from outside: a stopped daemon cannot have answered. */
@@ -64,7 +61,7 @@ FS_TEST(passthrough, reads_need_the_daemon_only_where_it_is_off)
     pid = fork();
     if (pid == 0)
         _exit(pread(fd, buf, sizeof buf, 0) == 4 ? 0 : 1);
-    answered = child_ends(pid, fast ? 10000 : 300);
+    answered = child_ends(pid, fast ? HANG_MS : 300);
     kill(h.pid, SIGCONT);
     if (!answered)
         waitpid(pid, NULL, 0);
@@ -123,7 +120,7 @@ FS_TEST(passthrough, a_listing_after_reading_tells_of_every_file)
             (void)fstatat(at, names[i], &st, 0);
         _exit(0);
     }
-    cr_expect(child_ends(pid, 10000), "asked one by one");
+    cr_expect(child_ends(pid, HANG_MS), "asked one by one");
     kill(h.pid, SIGCONT);
 }
 
@@ -320,8 +317,7 @@ FS_TEST(passthrough, a_file_replaced_after_its_use_is_another_one)
         use("f", flags);
         if (i % 4 < 2) {
             cr_assert(tree_put(h.base, "g", text) && rename(from, to) == 0);
-            for (int64_t end = now_ns() + INT64_C(10000000000); now_ns() < end && !tree_is(h.mnt, "f", text);)
-                sleep_ms(5);
+            (void)AWAIT(tree_is(h.mnt, "f", text));
         } else {
             cr_assert(tree_put(h.mnt, "g", text));
             use("g", flags);
@@ -337,10 +333,7 @@ static bool space_is(fsfilcnt_t inodes)
 {
     struct statvfs st;
 
-    for (int64_t end = now_ns() + INT64_C(20000000000); now_ns() < end; sleep_ms(5))
-        if (statvfs(h.base, &st) == 0 && st.f_ffree == inodes)
-            return true;
-    return false;
+    return AWAIT(statvfs(h.base, &st) == 0 && st.f_ffree == inodes);
 }
 
 /* On a filesystem of its own, whose free inodes tell of every file that is held. */
@@ -370,7 +363,6 @@ FS_TEST(passthrough, a_file_without_a_name_is_let_go)
 /* Nothing of the codebase is in use once the daemon has ended, however short ago a file was. */
 FS_TEST(passthrough, the_codebase_can_be_unmounted_after_the_end)
 {
-    int r = -1;
 
     if (geteuid() != 0)
         harness_skip(&h, "only root can mount a filesystem to unmount");
@@ -381,10 +373,8 @@ FS_TEST(passthrough, the_codebase_can_be_unmounted_after_the_end)
     close(at);
     at = -1;
     cr_expect(harness_request(&h, PERMFS_QUIT, NULL, 0) == PERMFS_OK);
-    for (int64_t end = now_ns() + INT64_C(20000000000); r < 0 && now_ns() < end; sleep_ms(5))
-        r = umount2(h.base, 0);
-    WORKS(r);
-    cr_expect(harness_await_end(&h, 5000));
+    cr_expect(AWAIT(umount2(h.base, 0) == 0), "%s", strerror(errno));
+    cr_expect(harness_await_end(&h));
 }
 
 /* Returns what execve(2) failed with, or the program's own status. */
@@ -508,7 +498,6 @@ FS_TEST(passthrough, the_workers_have_no_capability_in_effect)
         close(fd);
     }
     /* The last close is told to the daemon after close(2) has returned. */
-    for (int tries = 0; tries < 200 && (with = threads_with_power(&n)) != 1; tries++)
-        sleep_ms(10);
+    (void)AWAIT((with = threads_with_power(&n)) == 1);
     cr_expect(n >= 3 && with == 1, "%d of %d threads have capabilities in effect; the one that unmounts has", with, n);
 }

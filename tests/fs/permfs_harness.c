@@ -22,8 +22,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define ANSWER_MS 10000
-
 extern char **environ;
 
 uint32_t harness_flags;
@@ -160,7 +158,7 @@ static int receive(int sock, char buf[HARNESS_BUF], struct msg *ret)
 {
     struct pollfd p = { sock, POLLIN, 0 };
 
-    if (poll(&p, 1, ANSWER_MS) != 1)
+    if (poll(&p, 1, HANG_MS) != 1)
         return -ETIMEDOUT;
     return msg_recv(sock, buf, HARNESS_BUF, ret);
 }
@@ -236,7 +234,7 @@ bool harness_start(struct harness *h, const struct rule *rules, size_t n, const 
         close(fds[i]);
     ready = read_answer(h);
     if (!ready)
-        cr_expect(harness_await_end(h, 2000), "a daemon that failed lives on");
+        cr_expect(harness_await_end(h), "a daemon that failed lives on");
     return ready;
 }
 
@@ -283,37 +281,29 @@ int harness_connect(const struct harness *h)
     return sock;
 }
 
-static bool is_mounted(const struct harness *h)
-{
-    char *below = proc_mount_below(h->mnt);
-    bool mounted = below != NULL;
-
-    free(below);
-    return mounted;
-}
-
-bool harness_await_end(struct harness *h, int ms)
+static bool has_ended(struct harness *h)
 {
     int status;
 
-    for (int64_t end = now_ns() + (int64_t)ms * 1000000; now_ns() < end; sleep_ms(2)) {
-        if (h->pid && waitpid(h->pid, &status, WNOHANG) == h->pid) {
-            /* A sanitizer, if it is built with one, ends it with something else. */
-            cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == (h->error ? 1 : 0), "status %#x", status);
-            h->pid = 0;
-        }
-        if (!h->pid && !is_mounted(h))
-            return true;
+    if (h->pid && waitpid(h->pid, &status, WNOHANG) == h->pid) {
+        /* A sanitizer, if it is built with one, ends it with something else. */
+        cr_expect(WIFEXITED(status) && WEXITSTATUS(status) == (h->error ? 1 : 0), "status %#x", status);
+        h->pid = 0;
     }
-    return false;
+    return !h->pid && !proc_is_mounted_below(h->mnt);
+}
+
+bool harness_await_end(struct harness *h)
+{
+    return AWAIT(has_ended(h));
 }
 
 void harness_stop(struct harness *h)
 {
     if (h->pid) {
         cr_expect(harness_request(h, PERMFS_QUIT, NULL, 0) == PERMFS_OK);
-        cr_expect(!is_mounted(h), "mounted after the answer to QUIT");
-        cr_expect(harness_await_end(h, 5000), "the daemon lives on after QUIT");
+        cr_expect(!proc_is_mounted_below(h->mnt), "mounted after the answer to QUIT");
+        cr_expect(harness_await_end(h), "the daemon lives on after QUIT");
     }
     if (h->owner >= 0)
         close(h->owner);
@@ -323,8 +313,8 @@ void harness_stop(struct harness *h)
         waitpid(h->pid, NULL, 0);
         h->pid = 0;
     }
-    cr_expect(!is_mounted(h), "a mount is left behind");
-    if (is_mounted(h))
+    cr_expect(!proc_is_mounted_below(h->mnt), "a mount is left behind");
+    if (proc_is_mounted_below(h->mnt))
         umount2(h->mnt, MNT_DETACH);
 }
 

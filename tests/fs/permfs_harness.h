@@ -40,6 +40,9 @@ struct harness {
     char why[256];
 };
 
+/* For the host's changes: less than the minute after which even what the kernel was told for long is asked for anew. */
+#define SEEN_MS 30000
+
 #define HARNESS_BUF   4096
 #define HARNESS_PLAIN (PERMFS_NO_PASSTHROUGH | PERMFS_NO_WATCH | PERMFS_NO_EPOCH)
 
@@ -104,8 +107,8 @@ int harness_ask(int sock, uint32_t type, const void *body, size_t len, char buf[
 uint32_t harness_request(struct harness *h, uint32_t type, const void *body, size_t len);
 int harness_connect(const struct harness *h); /* to the listening socket */
 void harness_put_rules(struct wire_out *w, const struct rule *rules, size_t n);
-/* Waits until the daemon has ended and nothing is mounted, at most ms. */
-bool harness_await_end(struct harness *h, int ms);
+/* Waits until the daemon has ended and nothing is mounted, at most HANG_MS (proc.h). */
+bool harness_await_end(struct harness *h);
 /* Asks the daemon to quit if it still runs, and checks that nothing is left: mount, process. */
 void harness_stop(struct harness *h);
 void harness_release(struct harness *h); /* harness_stop, and removes the directories */

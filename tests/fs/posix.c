@@ -36,7 +36,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-FS_SUITES(posix, 60);
+FS_SUITES(posix, 300);
 
 static const char *in_mnt(const char *name)
 {

@@ -38,7 +38,7 @@ static void teardown(void)
     harness_release(&h);
 }
 
-FS_SUITES(rules, 60);
+FS_SUITES(rules, 300);
 
 static int list(const char *path, char *names, size_t size)
 {

@@ -1,5 +1,7 @@
 #include "command.h"
 
+#include "proc.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,14 +15,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#define TIMEOUT_MS 60000
-
 static int64_t now_ms(void)
 {
-    struct timespec now;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000) + now.tv_nsec / 1000000;
+    return now_ns() / 1000000;
 }
 
 static void fd_close(int *fd)
@@ -101,9 +98,9 @@ static char *buffer_text(struct buffer *buffer)
     return buffer->data;
 }
 
-bool command_await(int fd, const char *text, int ms)
+bool command_await(int fd, const char *text)
 {
-    int64_t end = now_ms() + ms;
+    int64_t end = now_ms() + HANG_MS;
     struct buffer buffer = { 0 };
     bool is_there = false;
 
@@ -162,11 +159,10 @@ static bool end_wait(pid_t pid, int64_t end, int *ret)
     return true;
 }
 
-static void finish(struct command_running *running, const void *input, size_t input_len, int ms,
-                   struct command_result *ret)
+static void finish(struct command_running *running, const void *input, size_t input_len, struct command_result *ret)
 {
     struct buffer out = { 0 }, err = { 0 };
-    int64_t end = now_ms() + ms;
+    int64_t end = now_ms() + HANG_MS;
     int status = 0;
 
     *ret = (struct command_result){ .code = -1 };
@@ -189,9 +185,9 @@ static void finish(struct command_running *running, const void *input, size_t in
     ret->err_len = err.len;
 }
 
-void command_finish(struct command_running *running, int ms, struct command_result *ret)
+void command_finish(struct command_running *running, struct command_result *ret)
 {
-    finish(running, NULL, 0, ms, ret);
+    finish(running, NULL, 0, ret);
 }
 
 bool command_run(const struct command *command, struct command_result *ret)
@@ -200,7 +196,7 @@ bool command_run(const struct command *command, struct command_result *ret)
 
     if (!command_start(command, command->input != NULL, &running))
         return false;
-    finish(&running, command->input, command->input_len, command->timeout_ms ? command->timeout_ms : TIMEOUT_MS, ret);
+    finish(&running, command->input, command->input_len, ret);
     return true;
 }
 

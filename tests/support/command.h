@@ -12,13 +12,12 @@ struct command {
     const char *cwd;         /* NULL = as it is */
     const void *input;       /* fed to stdin; NULL = /dev/null */
     size_t input_len;
-    int timeout_ms; /* 0 = 60 s; past it the program is killed */
 };
 
 struct command_result {
     int code;        /* exit code, -1 if it did not exit */
     int signal;      /* that ended it, 0 = none */
-    bool late;       /* it was killed for its timeout */
+    bool late;       /* it did not end within HANG_MS (proc.h), and was killed */
     char *out, *err; /* NUL-terminated */
     size_t out_len, err_len;
 };
@@ -33,12 +32,12 @@ struct command_running {
     int in, out, err; /* pipes; in is -1 if input was not wanted */
 };
 
-/* input and timeout_ms of the command are not used; wants_input makes stdin a pipe. */
+/* The command's input is not used; wants_input makes stdin a pipe. */
 bool command_start(const struct command *command, bool wants_input, struct command_running *ret);
-/* Reads from fd until text has appeared, at most ms. */
-bool command_await(int fd, const char *text, int ms);
-/* Takes its remaining output and its end; kills it after ms. */
-void command_finish(struct command_running *running, int ms, struct command_result *ret);
+/* Reads from fd until text has appeared, at most HANG_MS. */
+bool command_await(int fd, const char *text);
+/* Takes its remaining output and its end. */
+void command_finish(struct command_running *running, struct command_result *ret);
 
 /* Path of what the build made: $STOCKADE_BUILD (default "build") and name, absolute; to be freed. */
 char *build_path(const char *name);

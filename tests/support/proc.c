@@ -83,14 +83,11 @@ size_t proc_count(const char *text, pid_t *ret_first)
     return n;
 }
 
-size_t proc_await(const char *text, size_t n, int ms, pid_t *ret_first)
+size_t proc_await(const char *text, size_t n, pid_t *ret_first)
 {
     size_t got;
 
-    while ((got = proc_count(text, ret_first)) != n && ms > 0) {
-        sleep_ms(20);
-        ms -= 20;
-    }
+    (void)AWAIT((got = proc_count(text, ret_first)) == n);
     return got;
 }
 
@@ -176,8 +173,7 @@ size_t proc_fds_at_rest(void)
 
 size_t proc_fds_await(size_t n)
 {
-    for (int tries = 0; proc_fds() > n && tries < 1000; tries++)
-        sleep_ms(20);
+    (void)AWAIT(proc_fds() <= n);
     return proc_fds();
 }
 
@@ -224,6 +220,14 @@ char *proc_mount_below(const char *dir)
     }
     free(text);
     return found;
+}
+
+bool proc_is_mounted_below(const char *dir)
+{
+    char *mount = proc_mount_below(dir);
+
+    free(mount);
+    return mount != NULL;
 }
 
 void sleep_ms(int ms)

@@ -180,9 +180,9 @@ bool pty_send(struct pty *pty, const char *keys)
     return true;
 }
 
-bool pty_await(struct pty *pty, const char *text, int ms)
+bool pty_await(struct pty *pty, const char *text)
 {
-    int64_t end = now_ns() + ms * MS;
+    int64_t end = now_ns() + HANG_MS * MS;
     size_t from = pty->seen, len = strlen(text);
 
     for (;;) {
@@ -202,9 +202,9 @@ bool pty_await(struct pty *pty, const char *text, int ms)
     }
 }
 
-bool pty_wait(struct pty *pty, int ms, struct pty_news *ret)
+bool pty_wait(struct pty *pty, struct pty_news *ret)
 {
-    int64_t end = now_ns() + ms * MS;
+    int64_t end = now_ns() + HANG_MS * MS;
 
     for (;;) {
         struct pollfd fds[] = { { pty->news, POLLIN, 0 }, { pty->is_unread ? -1 : pty->master, POLLIN, 0 } };
@@ -242,13 +242,9 @@ bool pty_is_raw(const struct pty *pty)
            !(now.c_oflag & OPOST) && !(now.c_iflag & (ICRNL | IXON));
 }
 
-bool pty_await_raw(const struct pty *pty, int ms)
+bool pty_await_raw(const struct pty *pty)
 {
-    int64_t end = now_ns() + ms * MS;
-
-    while (!pty_is_raw(pty) && now_ns() < end)
-        sleep_ms(2);
-    return pty_is_raw(pty);
+    return AWAIT(pty_is_raw(pty));
 }
 
 bool pty_is_as_before(const struct pty *pty)

@@ -25,22 +25,22 @@ struct pty_news {
     int64_t cpu_ns; /* that it used, once it has ended */
 };
 
-/* command's input and timeout_ms are not used. Returns false with errno. */
+/* command's input is not used. Returns false with errno. */
 bool pty_start(const struct command *command, unsigned short rows, unsigned short cols, struct pty *ret);
 /* Ends what is left of it and closes; waits for the program's end. */
 void pty_end(struct pty *pty);
 
 bool pty_send(struct pty *pty, const char *keys);
-/* Reads until text has appeared behind what was awaited before, at most ms. */
-bool pty_await(struct pty *pty, const char *text, int ms);
-/* Reads until the program has stopped or ended, at most ms: false if it has not. */
-bool pty_wait(struct pty *pty, int ms, struct pty_news *ret);
+/* Reads until text has appeared behind what was awaited before, at most HANG_MS (proc.h). */
+bool pty_await(struct pty *pty, const char *text);
+/* Reads until the program has stopped or ended, at most HANG_MS: false if it has not. */
+bool pty_wait(struct pty *pty, struct pty_news *ret);
 /* After it has stopped: gives it the terminal and continues it. */
 void pty_continue(struct pty *pty);
 
 void pty_resize(const struct pty *pty, unsigned short rows, unsigned short cols);
 bool pty_is_raw(const struct pty *pty);
-bool pty_await_raw(const struct pty *pty, int ms);
+bool pty_await_raw(const struct pty *pty);
 bool pty_is_as_before(const struct pty *pty); /* the terminal's modes are what the program found */
 void pty_hang_up(struct pty *pty);            /* the terminal goes away */
 

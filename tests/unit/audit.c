@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-TestSuite(audit, .timeout = 60);
+TestSuite(audit, .timeout = 300);
 
 static struct audit audit; /* its queue is large */
 

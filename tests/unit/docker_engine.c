@@ -61,7 +61,7 @@ static void end(void)
         fake_engine_stop(t.fake);
 }
 
-TestSuite(docker_engine, .fini = end, .timeout = 20);
+TestSuite(docker_engine, .fini = end, .timeout = 300);
 
 /* One call; its answer is freed at once. */
 static int32_t get(const char *path, long *ret_http)

@@ -23,7 +23,7 @@ static void dir_remove(void)
     cr_expect(tree_remove(dir));
 }
 
-TestSuite(host_config, .init = dir_make, .fini = dir_remove, .timeout = 30);
+TestSuite(host_config, .init = dir_make, .fini = dir_remove, .timeout = 300);
 
 static int32_t parse(const char *text, rt_error *err, stockade_config **ret)
 {

@@ -29,7 +29,7 @@ static void dir_remove(void)
     free(plugins);
 }
 
-TestSuite(host_loader, .init = dir_make, .fini = dir_remove, .timeout = 30);
+TestSuite(host_loader, .init = dir_make, .fini = dir_remove, .timeout = 300);
 
 /* Loads a plugin, which must be refused: for the status, with the file's name and the reason in the message. */
 static void refusal_expect(const char *name, int32_t status, const char *file, const char *reason)

