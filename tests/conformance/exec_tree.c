@@ -20,7 +20,7 @@ static const struct run *timed_out(const char *marker, const char *format, int64
     const struct run *r;
 
     snprintf(text, sizeof text, "m=%s; %s", marker, format);
-    r = run_request("box", REQUEST(.shell = text, .timeout_ms = 700, .grace_ms = grace_ms));
+    r = run_request("box", REQUEST(.shell = text, .timeout_ms = ENOUGH_MS, .grace_ms = grace_ms));
     cr_expect(r->status == RT_E_TIMEOUT && r->result && (r->flags & RT_RESULT_TIMED_OUT), "%s\n%s", text,
               run_describe(r));
     cr_expect(r->message[0] != '\0');

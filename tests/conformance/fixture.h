@@ -153,6 +153,13 @@ const struct run *in(const char *session, const char *format, ...) __attribute__
 const char *run_describe(const struct run *run); /* for failures; static storage of the thread */
 int run_is(const struct run *run, int32_t code, const char *out);
 
+/*
+ * The timeout of a command that is to be ended by it and has something to do before, which a busy machine takes its
+ * time for; and a grace that nothing needs which ends at the first word.
+ */
+#define ENOUGH_MS  3000
+#define PATIENT_MS 20000
+
 /* RT_OK with this exit code, and stdout is exactly this. */
 #define EXPECT_RUN(expr, exit_code, text)                                                                              \
     do {                                                                                                               \

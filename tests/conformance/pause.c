@@ -207,7 +207,7 @@ static void *waiter_run(void *arg)
 {
     struct waiter *me = arg;
 
-    me->run = run_request("box", REQUEST(.shell = me->text, .timeout_ms = 1500, .grace_ms = 100));
+    me->run = run_request("box", REQUEST(.shell = me->text, .timeout_ms = ENOUGH_MS, .grace_ms = 100));
     return NULL;
 }
 

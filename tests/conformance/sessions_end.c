@@ -8,14 +8,25 @@
 
 /* ---- S5 ---- */
 
-static void times_out(const char *s, const char *text)
+static void times_out_with(const char *s, const char *text, int64_t grace_ms)
 {
-    const struct run *r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = 700), NULL);
+    const struct run *r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = grace_ms), NULL);
 
     cr_expect(r->status == RT_E_TIMEOUT && r->result && (r->flags & RT_RESULT_TIMED_OUT) && r->message[0], "%s: %s: %s",
               fx_shell, text, run_describe(r));
     r = in(s, "echo $keep");
     cr_expect(run_is(r, 0, "kept\n"), "%s: after %s: %s", fx_shell, text, run_describe(r));
+}
+
+static void times_out(const char *s, const char *text)
+{
+    times_out_with(s, text, PATIENT_MS);
+}
+
+/* What does not heed the first word needs the whole grace, and then the shell as much again. */
+static void times_out_resisting(const char *s, const char *text)
+{
+    times_out_with(s, text, 2000);
 }
 
 SESSION_TEST(S5_timeout_keeps_the_session)
@@ -29,8 +40,8 @@ SESSION_TEST(S5_timeout_keeps_the_session)
     times_out(s, "cat /dev/zero >/dev/null");
     times_out(s, "(while :; do :; done)");
     times_out(s, "x=$(sleep 100; echo y)");
-    times_out(s, "sh -c 'trap \"\" INT TERM; while :; do sleep 1; done'");
-    times_out(s, "sh -c 'kill -STOP $$; sleep 100'");
+    times_out_resisting(s, "sh -c 'trap \"\" INT TERM; while :; do sleep 1; done'");
+    times_out_resisting(s, "sh -c 'kill -STOP $$; sleep 100'");
     times_out(s, "yes");
     times_out(s, "wait; sleep 100");
     times_out(s, "set -e; sleep 100; set +e");
@@ -40,7 +51,7 @@ SESSION_TEST(S5_timeout_keeps_the_session)
 SESSION_TEST(S5_output_so_far)
 {
     const struct run *r =
-        session_call(s, REQUEST(.shell = "echo out; echo err >&2; sleep 100", .timeout_ms = 400), NULL);
+        session_call(s, REQUEST(.shell = "echo out; echo err >&2; sleep 100", .timeout_ms = ENOUGH_MS), NULL);
 
     cr_expect(r->status == RT_E_TIMEOUT && !strcmp(r->out, "out\n") && !strncmp(r->err, "err\n", 4), "%s",
               run_describe(r));
@@ -57,7 +68,7 @@ SESSION_TEST(S5_nothing_of_the_command_is_left)
     snprintf(text, sizeof text,
              "sleep %s & (setsid sleep %s &); (setsid sh -c 'trap \"\" INT TERM HUP; sleep %s; :' &) ; sleep %s", mine,
              mine, mine, mine);
-    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 500, .grace_ms = 200), NULL);
+    r = session_call(s, REQUEST(.shell = text, .timeout_ms = ENOUGH_MS, .grace_ms = 2000), NULL);
     cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
     cr_expect(proc_count(mine, NULL) == 0, "%s: processes of the command are alive", fx_shell);
     cr_expect(proc_count(before, NULL) == 1, "%s: an earlier background job was ended", fx_shell);
@@ -71,7 +82,7 @@ SESSION_TEST(S5_children_of_earlier_jobs_are_left_alone)
 
     in(s, "(while :; do sleep 0.02 || echo hurt >>hurt; done) 2>/dev/null & job=$!");
     for (int i = 0; i < 5; i++) {
-        r = session_call(s, REQUEST(.shell = "sleep 100", .timeout_ms = 150, .grace_ms = 500), NULL);
+        r = session_call(s, REQUEST(.shell = "sleep 100", .timeout_ms = 150, .grace_ms = PATIENT_MS), NULL);
         cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
     }
     EXPECT_RUN(in(s, "kill -0 $job && kill $job; echo on"), 0, "on\n");
@@ -86,7 +97,7 @@ SESSION_TEST(S5_a_shell_that_resists)
     const struct run *r;
 
     snprintf(text, sizeof text, "sleep %s & trap '' INT; while :; do :; done", marker);
-    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 300, .grace_ms = 200), NULL);
+    r = session_call(s, REQUEST(.shell = text, .timeout_ms = ENOUGH_MS, .grace_ms = 200), NULL);
     cr_expect(r->status == RT_E_TIMEOUT && r->result, "%s", run_describe(r));
     cr_expect(proc_count(marker, NULL) == 0);
     EXPECT_RUN_STATUS(RT_E_SESSION_CLOSED, in(s, ":"));
@@ -103,7 +114,7 @@ CONFORMANCE_TEST(sessions, S5_a_stopped_keeper)
     BOX_UP("box", WRITE_ALL);
     session_up(s, NULL);
     snprintf(text, sizeof text, "sleep %s & kill -STOP $PPID; sleep %s", marker, marker);
-    r = session_call(s, REQUEST(.shell = text, .timeout_ms = 2000, .grace_ms = 1), NULL);
+    r = session_call(s, REQUEST(.shell = text, .timeout_ms = ENOUGH_MS, .grace_ms = 1), NULL);
     cr_expect(r->status == RT_E_TIMEOUT && r->result && r->code == 137, "%s", run_describe(r));
     cr_expect(proc_count(marker, NULL) == 0);
     EXPECT_RUN_STATUS(RT_E_SESSION_NOT_FOUND, in(s, ":"));
@@ -159,7 +170,7 @@ SESSION_TEST(S5_the_calls_deadline)
     rt_call call = RT_CALL_INIT;
     const struct run *r;
 
-    call.deadline_ns = now_ns() + 400000000;
+    call.deadline_ns = now_ns() + ENOUGH_MS * INT64_C(1000000);
     in(s, "keep=kept");
     r = session_call(s, REQUEST(.shell = "sleep 100", .timeout_ms = RT_FOREVER), &call);
     cr_expect(r->status == RT_E_TIMEOUT && r->result, "%s", run_describe(r));
@@ -244,7 +255,7 @@ SESSION_TEST(S6_first_come_first_served)
     for (int i = 0; i < 2; i++)
         HOST_MUST(pthread_create(&threads[i], NULL, run_on, (void *)(uintptr_t)s) == 0);
     for (int i = 0; i < 20; i++) {
-        call.deadline_ns = now_ns() + INT64_C(20) * 1000000000;
+        call.deadline_ns = now_ns() + HANG_MS * INT64_C(1000000);
         EXPECT_RUN(session_call(s, REQUEST(.shell = "echo turn"), &call), 0, "turn\n");
     }
     others_go_on = 0;
@@ -407,7 +418,8 @@ CONFORMANCE_TEST(sessions, S10_input_and_job_control)
     /* SIGKILL: a child that is not quite there yet still ignores what an interactive shell ignores. */
     r = in("t", "case $- in *m*) echo jobs ;; esac; sleep 100 & jobs; kill -9 %%1; wait");
     cr_expect(r->status == RT_OK && strstr(r->out, "jobs\r\n") && strstr(r->out, "sleep 100"), "%s", run_describe(r));
-    r = session_call("t", REQUEST(.shell = "stty raw -echo; sleep 100", .timeout_ms = 400, .grace_ms = 300), NULL);
+    r = session_call(
+        "t", REQUEST(.shell = "stty raw -echo; sleep 100", .timeout_ms = ENOUGH_MS, .grace_ms = PATIENT_MS), NULL);
     cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
     EXPECT_RUN(in("t", "echo sane"), 0, "sane\r\n");
 }

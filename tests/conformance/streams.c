@@ -349,7 +349,7 @@ CONFORMANCE_TEST(streams, X7_streamed_timeout)
     NEED(RT_CAP_STREAM);
     BOX_UP("box", WRITE_ALL);
     snprintf(text, sizeof text, "(setsid sleep %s &); echo so far; sleep %s", marker, marker);
-    EXPECT_STATUS(RT_E_TIMEOUT, stream_run(&sink, REQUEST(.shell = text, .timeout_ms = 500), &how));
+    EXPECT_STATUS(RT_E_TIMEOUT, stream_run(&sink, REQUEST(.shell = text, .timeout_ms = ENOUGH_MS), &how));
     cr_expect(sink.out.data && !strcmp(sink.out.data, "so far\n") && (how.flags & RT_RESULT_TIMED_OUT));
     cr_expect(proc_count(marker, NULL) == 0, "it lives on");
     sink_release(&sink);

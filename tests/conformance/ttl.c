@@ -39,7 +39,7 @@ CONFORMANCE_TEST(ttl, L4_max_lifetime_ends_what_runs)
     const struct run *r;
 
     NEED(RT_CAP_TTL);
-    box_up_ttl(RT_LIFETIME_HOST, 1500, 0);
+    box_up_ttl(RT_LIFETIME_HOST, ENOUGH_MS, 0);
     r = run_request("box", REQUEST(.shell = "sleep 1000", .timeout_ms = RT_FOREVER));
     cr_expect(r->status == RT_E_NOT_RUNNING && strstr(r->message, "expired"), "%s", run_describe(r));
     expired_expect("max_lifetime");
@@ -57,7 +57,7 @@ CONFORMANCE_TEST(ttl, L4_max_lifetime_without_a_host)
     if (pid == 0) {
         fx.rt = NULL;
         fixture_reopen();
-        box_up_ttl(RT_LIFETIME_PERSISTENT, 1500, 0);
+        box_up_ttl(RT_LIFETIME_PERSISTENT, ENOUGH_MS, 0);
         kill(getpid(), SIGKILL);
     }
     HOST_MUST(waitpid(pid, NULL, 0) == pid);
@@ -69,8 +69,8 @@ CONFORMANCE_TEST(ttl, L4_max_lifetime_without_a_host)
 CONFORMANCE_TEST(ttl, L4_idle_ends_it_and_use_does_not)
 {
     NEED(RT_CAP_TTL);
-    box_up_ttl(RT_LIFETIME_PERSISTENT, 0, 2000);
-    EXPECT_RUN(sh("box", "sleep 2.5; echo used"), 0, "used\n"); /* longer than it may be idle */
+    box_up_ttl(RT_LIFETIME_PERSISTENT, 0, 2 * ENOUGH_MS);
+    EXPECT_RUN(sh("box", "sleep 7; echo used"), 0, "used\n"); /* longer than it may be idle */
     for (int i = 0; i < 3; i++) {
         sleep_ms(300);
         EXPECT_RUN(sh("box", "echo used"), 0, "used\n");
@@ -84,9 +84,9 @@ CONFORMANCE_TEST(ttl, L4_idle_counts_sessions_commands)
     const rt_session_spec spec = { .size = sizeof spec, .id = "s" };
 
     NEED(RT_CAP_TTL | RT_CAP_SESSION);
-    box_up_ttl(RT_LIFETIME_HOST, 0, 2000);
+    box_up_ttl(RT_LIFETIME_HOST, 0, 2 * ENOUGH_MS);
     ASSERT_STATUS(RT_OK, fx.ops->session_create(fx.rt, "box", &spec, CALL, NULL));
-    EXPECT_RUN(in("s", "sleep 2.5; echo used"), 0, "used\n");
+    EXPECT_RUN(in("s", "sleep 7; echo used"), 0, "used\n");
     sleep_ms(300);
     EXPECT_RUN(in("s", "echo used"), 0, "used\n");
     expired_expect("idle_timeout");

@@ -134,7 +134,7 @@ Test(sandbox, X7_timeout_is_124_and_ends_the_tree)
 
     EXPECT(0, "box\n", NULL, "create", "--name", "box", "--start");
     snprintf(mark, sizeof mark, "300.%d", (int)getpid());
-    EXPECT(124, "before\n", "stockade: timed out after 700ms\n", "exec", "--timeout", "700ms", "box", "sh", "-c",
+    EXPECT(124, "before\n", "stockade: timed out after 3s\n", "exec", "--timeout", "3s", "box", "sh", "-c",
            "echo before; setsid sleep $0 & (sleep $0 & sleep $0)", mark);
     cr_expect_eq(proc_await(mark, 0, NULL), 0, "a process of the command lives on");
     EXPECT(0, "still here\n", NULL, "exec", "box", "echo", "still here");
