@@ -11,8 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
+
+#define DIR_SIZE 4096
 
 #define NOBODY 65534 /* what the kernel shows for ids that have no meaning in a user namespace */
 
@@ -78,6 +81,10 @@ int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX])
         (void)setrlimit(RLIMIT_NOFILE, &lim);
     }
     fs->settings = settings;
+    if (getrandom(&fs->secret, sizeof fs->secret, 0) != sizeof fs->secret) {
+        snprintf(why, WHY_MAX, "getrandom: %s", strerror(errno));
+        return -errno;
+    }
     r = delta_start(&fs->delta, settings, why);
     if (r) {
         delta_release(&fs->delta);
@@ -187,8 +194,11 @@ void fs_show(const struct fs *fs, struct stat *st)
     st->st_uid = st->st_uid == c->owner_uid ? c->shown_uid : NOBODY;
     st->st_gid = st->st_gid == c->owner_gid ? c->shown_gid : NOBODY;
     st->st_mode &= ~(mode_t)(S_ISUID | S_ISGID);
-    if (S_ISDIR(st->st_mode)) /* a count would tell of hidden directories */
+    if (S_ISDIR(st->st_mode)) { /* a count would tell of hidden directories, and a size of what else is hidden */
         st->st_nlink = 1;
+        st->st_size = DIR_SIZE;
+        st->st_blocks = DIR_SIZE / 512;
+    }
 }
 
 /*

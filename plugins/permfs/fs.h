@@ -9,6 +9,7 @@
 #define STOCKADE_PERMFS_FS_H
 
 #include "audit.h"
+#include "cookie.h"
 #include "delta.h"
 #include "device.h"
 #include "dirs.h"
@@ -34,6 +35,7 @@ struct fs {
     struct node_table nodes;
     bool epochs; /* constant once there are workers */
     struct audit audit;
+    struct cookie_key secret; /* constant */
     /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
     pthread_mutex_t rename_lock;
 };

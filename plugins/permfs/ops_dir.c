@@ -1,6 +1,6 @@
 /*
- * Listing directories. Offsets are those of the filesystem below, so that telldir, seekdir and changes during a
- * listing behave as there.
+ * Listing directories. Offsets stand for those of the filesystem below (cookie.h), so that telldir, seekdir and changes
+ * during a listing behave as there.
  */
 #include "below.h"
 #include "fs.h"
@@ -31,6 +31,7 @@ struct listing {
     struct dir_handle *dir;
     struct rules *rules;
     const struct rule_state *state; /* of the directory */
+    struct cookie_key key;
     bool plus;
     char *buf;
     size_t size, used;
@@ -128,19 +129,20 @@ static void append(struct listing *l, const struct dirent64 *e, mode_t kind)
     struct place place = { .dir = node, .fd = l->dir->base.fd, .name = e->d_name };
     char *to = l->buf + l->used;
     size_t room = l->size - l->used;
+    off_t next = cookie_seal(&l->key, e->d_off);
 
     if (strcmp(e->d_name, "..") == 0 &&
         node == &l->fs->nodes.root) /* what is above the workspace is nobody's business */
         entry.attr.st_ino = node->ino;
     if (!l->plus) {
-        l->used += fuse_add_direntry(l->req, to, room, e->d_name, &entry.attr, e->d_off);
+        l->used += fuse_add_direntry(l->req, to, room, e->d_name, &entry.attr, next);
         return;
     }
     /* Without an inode the kernel takes it as a plain entry: for "." and "..", and where the look-up fails. */
     if (!is_dots(e) && fs_enter(l->fs, &place, &entry) == -ENOENT)
         return;
     l->n_told += entry.ino != 0;
-    l->used += fuse_add_direntry_plus(l->req, to, room, e->d_name, &entry, e->d_off);
+    l->used += fuse_add_direntry_plus(l->req, to, room, e->d_name, &entry, next);
 }
 
 /* Returns false when the answer is full. */
@@ -181,6 +183,7 @@ static void read_dir(fuse_req_t req, size_t size, off_t off, struct fuse_file_in
     uint32_t count = plus ? watch_enter(l.fs, node, l.dir->base.fd) : 0;
     int r;
 
+    l.key = cookie_key_of(&l.fs->secret, node->ino);
     l.size = size < LIST_SIZE_MAX ? size : LIST_SIZE_MAX;
     l.buf = malloc(l.size + 1);
     node_get(&l.fs->nodes, node); /* after the reply the kernel may release the handle */
@@ -188,7 +191,7 @@ static void read_dir(fuse_req_t req, size_t size, off_t off, struct fuse_file_in
     r = l.buf && l.rules ? 0 : -ENOMEM;
     if (!r) {
         pthread_mutex_lock(&l.dir->lock);
-        r = list(&l, off);
+        r = list(&l, cookie_open(&l.key, off));
         pthread_mutex_unlock(&l.dir->lock);
     }
     rules_unref(l.rules);

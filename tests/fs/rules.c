@@ -362,3 +362,63 @@ FS_TEST(rules, new_rules_hold_for_the_current_directory)
     WORKS(fstatat(dir, "f", &st, 0));
     close(dir);
 }
+
+#define LIST_MAX 64
+
+/* The offsets behind each entry of a directory. */
+static size_t offsets_of(const char *dir, const char *name, int64_t ret[LIST_MAX])
+{
+    char path[128];
+    struct dirent *d;
+    DIR *list;
+    size_t n = 0;
+
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    list = opendir(path);
+    cr_assert(list, "%s: %s", path, strerror(errno));
+    while (n < LIST_MAX && (d = readdir(list)))
+        ret[n++] = d->d_off;
+    closedir(list);
+    return n;
+}
+
+static void expect_apart(const int64_t *a, size_t n_a, const int64_t *b, size_t n_b, const char *which)
+{
+    for (size_t i = 0; i < n_a; i++)
+        for (size_t k = 0; k < n_b; k++)
+            cr_expect(a[i] != b[k], "%s: offset %zu of one is offset %zu of the other", which, i, k);
+}
+
+/*
+ * Filesystems' offsets are hashes of names, by which a name made elsewhere shows whether the same is hidden here, or
+ * positions, which count what is hidden. A directory's size tells of it, too.
+ */
+FS_TEST(rules, a_listing_tells_nothing_of_what_is_hidden)
+{
+    static const struct rule v[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "**/hid*", 0, RT_PERM_NONE, 1 } };
+    int64_t one[LIST_MAX], other[LIST_MAX], below[LIST_MAX];
+    size_t n_one, n_other, n_below;
+    char name[300];
+    struct stat few, many;
+
+    for (int i = 0; i < 20; i++) {
+        snprintf(name, sizeof name, "one/%s%d", i % 3 ? "seen" : "hid", i);
+        cr_assert(tree_put(h.base, name, ""));
+        snprintf(name, sizeof name, "other/seen%d", i);
+        cr_assert(tree_put(h.base, name, ""));
+    }
+    for (int i = 0; i < 200; i++) {
+        snprintf(name, sizeof name, "many/hid%0200d", i);
+        cr_assert(tree_put(h.base, name, ""));
+    }
+    start(v, N(v));
+    n_one = offsets_of(h.mnt, "one", one);
+    n_other = offsets_of(h.mnt, "other", other);
+    n_below = offsets_of(h.base, "one", below);
+    cr_expect(n_one == 15 && n_other == 22 && n_below == 22);
+    expect_apart(one, n_one, other, n_other, "two directories");
+    expect_apart(one, n_one, below, n_below, "the codebase's and the workspace's");
+    WORKS(fstatat(at, "one", &few, 0));
+    WORKS(fstatat(at, "many", &many, 0));
+    cr_expect(few.st_size == many.st_size && few.st_blocks == many.st_blocks && few.st_nlink == many.st_nlink);
+}
