@@ -5,6 +5,7 @@
 #include "fixture.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -86,6 +87,35 @@ CONFORMANCE_TEST(pause, L6_paused_is_a_state_in_which_nothing_moves)
         EXPECT_NAMES("paused");
         moves_again();
     }
+}
+
+#define STANDSTILL_MS 2000
+
+/* The sandbox's filesystem stands still for a while, and goes on. */
+static void *daemon_go_on(void *arg)
+{
+    sleep_ms(STANDSTILL_MS);
+    kill(*(pid_t *)arg, SIGCONT);
+    return NULL;
+}
+
+/* No process stands still before its call is back from the filesystem, whatever that has to do: it is waited for. */
+CONFORMANCE_TEST(pause, L6_in_a_call_to_a_slow_filesystem)
+{
+    pthread_t thread;
+    pid_t daemon;
+
+    NEED(RT_CAP_PAUSE);
+    box_up_moving(RT_LIFETIME_HOST);
+    daemon = helper_pid("permfs");
+    HOST_MUST(kill(daemon, SIGSTOP) == 0);
+    sleep_ms(500); /* many ticks' time: the next one stands in the filesystem */
+    HOST_MUST(pthread_create(&thread, NULL, daemon_go_on, &daemon) == 0);
+    EXPECT_STATUS(RT_OK, fx.ops->pause(fx.rt, "box", CALL));
+    pthread_join(thread, NULL);
+    cr_expect(box_status("box") == RT_SANDBOX_PAUSED);
+    stands_still();
+    moves_again();
 }
 
 CONFORMANCE_TEST(pause, L3_states_that_it_is_not_for)
