@@ -27,7 +27,7 @@ reachable() {
 
 # Waits for the daemon that has just been started, $1.
 await() {
-    for _ in $(seq 300); do
+    for _ in $(seq 1200); do
         reachable && return
         kill -0 "$1" 2>/dev/null || break
         sleep 0.1
@@ -148,7 +148,7 @@ podman_tidy() {
     for place in "$dir"/root/overlay-containers/*/; do
         runc delete --force "$(basename "$place")" 2>/dev/null || true
     done
-    for _ in $(seq 50); do
+    for _ in $(seq 600); do
         [ -n "$(helpers)" ] || break
         sleep 0.1
     done
@@ -164,7 +164,7 @@ stop_private() {
         docker ps -aq | timeout 120 xargs -r docker rm -fv >/dev/null || true
     fi
     if pid=$(cat "$dir/pid" 2>/dev/null) && kill -TERM "$pid" 2>/dev/null; then
-        for _ in $(seq 300); do
+        for _ in $(seq 1200); do
             kill -0 "$pid" 2>/dev/null || break
             sleep 0.1
         done

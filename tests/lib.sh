@@ -124,11 +124,11 @@ again() {
     done
 }
 
-# attempt LOG COMMAND...: runs it, for 15 minutes at most (an hour of everything).
+# attempt LOG COMMAND...: runs it, for half an hour at most (an hour of everything).
 attempt() {
     local log=$1
     shift
-    timeout "$((${#full} ? 3600 : 900))" "$@" </dev/null >"$log" 2>&1
+    timeout "$((${#full} ? 3600 : 1800))" "$@" </dev/null >"$log" 2>&1
 }
 
 # run NAME COMMAND...: one Criterion binary; its own closing line is what counts. A test that fails in the crowd, on

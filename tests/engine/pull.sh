@@ -4,7 +4,7 @@
 set -euo pipefail
 
 dir=$(mktemp -d)
-port=$((20000 + RANDOM % 10000))
+port=$("$(dirname "$0")/free_port.sh")
 image=127.0.0.1:$port/stockade/pulled
 finish() {
     [ -z "${registry:-}" ] || kill "$registry" 2>/dev/null || true
@@ -26,7 +26,7 @@ http: { addr: "127.0.0.1:$port" }
 YAML
 docker-registry serve "$dir/registry.yml" >"$dir/registry.log" 2>&1 &
 registry=$!
-for _ in $(seq 100); do
+for _ in $(seq 1200); do
     (: >"/dev/tcp/127.0.0.1/$port") 2>/dev/null && break
     sleep 0.1
 done

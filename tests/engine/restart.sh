@@ -33,10 +33,11 @@ kill_engine() {
 
 "$sandbox" create --runtime docker --image stockade-test:busybox --start --name box --workspace "$dir/code" \
     --preset full-access
-"$sandbox" exec --runtime docker box -- sh -c 'touch begun; sleep 3; echo whole' >"$dir/out" &
+"$sandbox" exec --runtime docker box -- sh -c 'touch begun; until [ -e go ]; do sleep 0.1; done; echo whole' >"$dir/out" &
 exec_pid=$!
 while [ ! -e "$dir/code/begun" ]; do sleep 0.1; done
 kill_engine
+touch "$dir/code/go"
 wait "$exec_pid" || fail "the command that ran was lost with the Engine"
 [ "$(cat "$dir/out")" = whole ] || fail "its output was lost"
 [ "$("$sandbox" exec --runtime docker box -- echo on)" = on ] || fail "no command runs without the Engine"
@@ -48,7 +49,8 @@ grep -q "docker.sock cannot be reached" "$dir/err" || fail "the reason is not to
 
 "$here/../engine.sh" start "$dir/engine" >/dev/null
 "$sandbox" start --runtime docker box || fail "cannot be started when the Engine is back"
-[ "$("$sandbox" exec --runtime docker box -- ls)" = begun ] || fail "the workspace is another"
+[ "$("$sandbox" exec --runtime docker box -- ls)" = "begun
+go" ] || fail "the workspace is another"
 [ "$(containers)" = 1 ] || fail "$(containers) containers after the restart"
 
 kill_engine

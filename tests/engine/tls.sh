@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/world.sh"
 
-port=$((20000 + RANDOM % 10000))
+port=$("$(dirname "$0")/free_port.sh")
 
 # authority NAME: a CA in $dir/NAME.
 authority() {
