@@ -113,14 +113,23 @@ void fs_release(struct fs *fs)
     pthread_mutex_destroy(&fs->rename_lock);
 }
 
+/*
+ * A node's address, but not to be read as one: file handles and inotify's fdinfo show it to the sandbox. No address has
+ * the topmost bit, so that none becomes the root's number.
+ */
+static uint64_t ino_mask(const struct fs *fs)
+{
+    return fs->secret.k[0] | UINT64_C(1) << 63;
+}
+
 struct node *fs_node(struct fs *fs, fuse_ino_t ino)
 {
-    return ino == FUSE_ROOT_ID ? &fs->nodes.root : (struct node *)(uintptr_t)ino;
+    return ino == FUSE_ROOT_ID ? &fs->nodes.root : (struct node *)(uintptr_t)(ino ^ ino_mask(fs));
 }
 
 fuse_ino_t fs_ino(struct fs *fs, struct node *node)
 {
-    return node == &fs->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node;
+    return node == &fs->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node ^ ino_mask(fs);
 }
 
 static double seconds(const struct fs *fs, bool watched)
@@ -232,7 +241,7 @@ int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *
     if (r)
         return r;
     *ret = (struct fuse_entry_param){
-        .ino = (fuse_ino_t)(uintptr_t)node,
+        .ino = fs_ino(fs, node),
         .generation = node->generation,
         .attr = *st,
         .attr_timeout = fs_attr_timeout(fs, node, st, false),

@@ -62,6 +62,7 @@ static inline struct fs *fs_of(fuse_req_t req)
     return fuse_req_userdata(req);
 }
 
+/* The nodes that stand behind the kernel's numbers. */
 struct node *fs_node(struct fs *fs, fuse_ino_t ino);
 fuse_ino_t fs_ino(struct fs *fs, struct node *node);
 /* Seconds for which the kernel may keep what it was told of a name in the directory, there or not. */

@@ -422,3 +422,27 @@ FS_TEST(rules, a_listing_tells_nothing_of_what_is_hidden)
     WORKS(fstatat(at, "many", &many, 0));
     cr_expect(few.st_size == many.st_size && few.st_blocks == many.st_blocks && few.st_nlink == many.st_nlink);
 }
+
+/* Where the daemon's memory lies is nobody's business: a kernel without file handles of FUSE's tells nothing either. */
+FS_TEST(rules, file_handles_are_no_addresses)
+{
+    static const struct rule v[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 } };
+    static const char *const names[] = { "a", "b", "d", "d/c" };
+    const int handle_fid = 0x200; /* AT_HANDLE_FID */
+
+    cr_assert(tree_put(h.base, "a", "1") && tree_put(h.base, "b", "2") && tree_put(h.base, "d/c", "3"));
+    start(v, N(v));
+    for (size_t i = 0; i < N(names); i++) {
+        union {
+            struct file_handle handle;
+            char room[sizeof(struct file_handle) + MAX_HANDLE_SZ];
+        } u = { .handle.handle_bytes = MAX_HANDLE_SZ };
+        uint32_t words[2]; /* the upper one first, see fs/fuse/inode.c */
+        int mount;
+
+        if (name_to_handle_at(at, names[i], &u.handle, &mount, handle_fid) < 0)
+            cr_skip_test("%s", strerror(errno));
+        memcpy(words, u.handle.f_handle, sizeof words);
+        cr_expect(words[0] >> 24, "%s: %#x%08x may be an address", names[i], words[0], words[1]);
+    }
+}
