@@ -19,7 +19,8 @@ struct delta_args {
 enum { KEY_DIFF = 0x200, KEY_OURS, KEY_THEIRS };
 
 static const struct argp_option changes_options[] = {
-    { "diff", KEY_DIFF, NULL, 0, "Show how the content of files differs; the sandbox must run", 60 },
+    { "diff", KEY_DIFF, NULL, 0,
+      "Show how the content of files differs, and list what is no file; the sandbox must run", 60 },
     { 0 },
 };
 
@@ -82,21 +83,23 @@ static bool change_add(cJSON *array, const rt_change *change)
            cJSON_AddNumberToObject(object, "new_bytes", (double)change->new_bytes);
 }
 
+static void change_print(const rt_change *change)
+{
+    printf("%-8s  ", kind_name(change));
+    text_print(change->path);
+    printf("%s\n", change->conflict ? "  (conflict)" : "");
+}
+
 static int changes_print(const rt_changes *changes, bool json)
 {
     cJSON *array = json ? cJSON_CreateArray() : NULL;
     bool ok = !json || array;
 
     for (size_t i = 0; ok && i < changes->n; i++) {
-        const rt_change *change = changes->items[i];
-
-        if (json) {
-            ok = change_add(array, change);
-            continue;
-        }
-        printf("%-8s  ", kind_name(change));
-        text_print(change->path);
-        printf("%s\n", change->conflict ? "  (conflict)" : "");
+        if (json)
+            ok = change_add(array, changes->items[i]);
+        else
+            change_print(changes->items[i]);
     }
     if (!json)
         return report_finish(EXIT_OK);
@@ -117,7 +120,7 @@ static int changes_diff(struct host *host, const struct delta_args *args, const 
     if (status)
         return box_fail(host, status, -1);
     if (*info->mount_point)
-        code = diff_print(info->codebase, info->mount_point, changes);
+        code = report_finish(diff_print(info->codebase, info->mount_point, changes, change_print));
     else
         code = report_error("sandbox '%s' does not run, so that there is nothing to compare with", args->id);
     host->sb->ops->sandbox_info_free(info);

@@ -29,7 +29,7 @@ Test(delta, changes_commit_and_discard)
     EXPECT(0, "", NULL, "exec", "box", "sh", "-c", "echo new >file; mkdir dir; echo a >dir/a; echo b >dir/b");
     EXPECT(0, "added     dir\nadded     dir/a\nadded     dir/b\nmodified  file\n", NULL, "changes", "box");
     EXPECT(0,
-           "--- a/dir/a\n+++ b/dir/a\n@@ -0,0 +1 @@\n+a\n--- a/dir/b\n+++ b/dir/b\n@@ -0,0 +1 @@\n+b\n"
+           "added     dir\n--- a/dir/a\n+++ b/dir/a\n@@ -0,0 +1 @@\n+a\n--- a/dir/b\n+++ b/dir/b\n@@ -0,0 +1 @@\n+b\n"
            "--- a/file\n+++ b/file\n@@ -1 +1 @@\n-old\n+new\n",
            NULL, "changes", "box", "--diff");
     cr_expect(tree_is(world.workspace, "file", "old\n") && !tree_exists(world.workspace, "dir"));
@@ -85,6 +85,39 @@ Test(delta, a_diff_follows_no_symlink)
     EXPECT(0, "", NULL, "exec", "box", "sh", "-c", "ln -s ../secret link; rmdir d; ln -s .. d");
     result = STOCKADE("changes", "box", "--diff");
     cr_expect(result.code == 0 && !strstr(result.out, "secret"), "%s%s", result.out, result.err);
+    command_result_release(&result);
+    EXPECT(0, "box\n", NULL, "destroy", "box");
+}
+
+/* Who reviews by it is to see all that a commit would bring. */
+Test(delta, a_diff_leaves_nothing_out)
+{
+    cr_assert(tree_put(world.workspace, "file", "old\n") && tree_put(world.workspace, "mode", ""));
+    CREATE();
+    EXPECT(0, "", NULL, "exec", "box", "sh", "-c",
+           "echo new >file; chmod 755 mode; ln -s /etc/passwd link; mkfifo fifo; mkdir dir");
+    EXPECT(0,
+           "added     dir\nadded     fifo\n--- a/file\n+++ b/file\n@@ -1 +1 @@\n-old\n+new\nadded     link\n"
+           "metadata  mode\n",
+           NULL, "changes", "box", "--diff");
+    EXPECT(0, "box\n", NULL, "destroy", "box");
+}
+
+/* What the sandbox has written cannot hide lines or set titles; in a file it is a patch. */
+Test(delta, a_diff_does_not_steer_a_terminal)
+{
+    struct command_result result;
+    struct pty_news news;
+    struct pty pty;
+
+    CREATE();
+    EXPECT(0, "", NULL, "exec", "box", "sh", "-c", "printf 'bad\\r\\033[2Kgood\\tend\\n' >file");
+    pty = TERMINAL("changes", "box", "--diff");
+    cr_assert(pty_wait(&pty, &news) && WIFEXITED(news.status) && !WEXITSTATUS(news.status));
+    cr_expect(strstr(pty.text, "+bad??[2Kgood") && !strchr(pty.text, 033), "%s", pty.text);
+    pty_end(&pty);
+    result = STOCKADE("changes", "box", "--diff");
+    cr_expect(result.code == 0 && strstr(result.out, "+bad\r\033[2Kgood\tend\n"), "%s", result.out);
     command_result_release(&result);
     EXPECT(0, "box\n", NULL, "destroy", "box");
 }
