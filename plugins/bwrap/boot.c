@@ -17,8 +17,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 
-#define INFO_TIMEOUT_S 15
-
 int bwrap_open(const struct bwrap_settings *settings, char *ret_path, size_t size)
 {
     static const char *const places[] = { "/usr/bin/bwrap", "/bin/bwrap", "/usr/local/bin/bwrap" };
@@ -57,7 +55,7 @@ static int32_t info_read(struct op *op, int fd, pid_t *ret)
 {
     char text[1024];
     size_t len = 0;
-    int64_t until = now_ns() + INFO_TIMEOUT_S * NS_PER_S, pid;
+    int64_t until = now_ns() + HANG_NS, pid;
     bool ok = true;
     cJSON *json;
 

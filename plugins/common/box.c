@@ -17,8 +17,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-#define BOOT_TIMEOUT_S 15
-#define KILL_WAIT_MS   5000
+#define KILL_WAIT_MS 5000
 
 /* Where things of a sandbox lie on the host. */
 struct paths {
@@ -218,8 +217,7 @@ static int32_t step_agent(struct op *op, struct rise *rise)
         rise->lease_fd = take_fd(&rise->boot.lease_fd);
         return RT_OK;
     }
-    return agent_boot(op, rise->boot_fd, record->init.pid, rise->init_fd, &terms, now_ns() + BOOT_TIMEOUT_S * NS_PER_S,
-                      &rise->lease_fd);
+    return agent_boot(op, rise->boot_fd, record->init.pid, rise->init_fd, &terms, now_ns() + HANG_NS, &rise->lease_fd);
 }
 
 static int32_t step_record(struct op *op, struct rise *rise)

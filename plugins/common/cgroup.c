@@ -18,7 +18,7 @@
 #include <sys/utsname.h>
 
 #define POOL_KEEP      64 /* empty cgroups kept at hand; each holds four fds */
-#define REMOVE_WAIT_MS 2000
+#define REMOVE_WAIT_MS 10000
 
 struct cgroup_pool {
     int dir_fd;           /* the sandbox's cgroup */

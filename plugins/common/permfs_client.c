@@ -18,9 +18,7 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 
-#define START_TIMEOUT_S 15
 #define QUIT_TIMEOUT_MS 2000
-#define RULES_TIMEOUT_S 30 /* the most rules that there can be, compiled on a machine that has much else to do */
 
 static void rules_put(struct wire_out *w, const struct spec *spec)
 {
@@ -160,7 +158,7 @@ static int32_t daemon_configure(struct op *op, const struct locked *locked, int 
     status = config_send(op, locked, fd, mount_point, codebase);
     if (status)
         return status;
-    status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
+    status = op_wait_readable(op, fd, now_ns() + HANG_NS, "the filesystem daemon");
     return status ? status : answer_take(op, fd, PERMFS_READY);
 }
 
@@ -207,7 +205,7 @@ static int32_t daemon_ask(struct op *op, int box_fd, uint32_t type, const struct
     err = body->failed ? -ENOMEM : msg_send(sock, type, body->data, body->len, NULL, 0);
     if (err)
         return send_failed(op, err, what);
-    status = op_wait_readable(&patient, sock, now_ns() + RULES_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
+    status = op_wait_readable(&patient, sock, now_ns() + HANG_NS, "the filesystem daemon");
     return status ? status : answer_take(op, sock, PERMFS_OK);
 }
 
@@ -219,7 +217,7 @@ int32_t permfs_guard(struct op *op, int fd, int init_fd, int notes_fd, int ended
 
     if (err)
         return send_failed(op, err, "talk to the filesystem daemon");
-    status = op_wait_readable(op, fd, now_ns() + START_TIMEOUT_S * NS_PER_S, "the filesystem daemon");
+    status = op_wait_readable(op, fd, now_ns() + HANG_NS, "the filesystem daemon");
     return status ? status : answer_take(op, fd, PERMFS_OK);
 }
 

@@ -16,10 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define ANSWER_GUARD_NS (20 * NS_PER_S) /* an agent that says nothing for so long is broken or lies */
-#define SHELL_GUARD_MS  15000           /* for a shell to run its first command */
-#define TRY_CODE        42
-#define TRY_CODE_TEXT   "42"
+#define TRY_CODE      42
+#define TRY_CODE_TEXT "42"
 
 int32_t session_refused(struct op *op, const char *session, int err)
 {
@@ -78,7 +76,7 @@ static int32_t answer_wait(struct op *op, struct live *live, int conn, const str
 {
     cleanup_free char *packet = malloc(MSG_PACKET_MAX);
     int32_t status = packet ? RT_OK : op_fail(op, RT_E_NOMEM, 0, "a message");
-    int64_t until = now_ns() + ANSWER_GUARD_NS;
+    int64_t until = now_ns() + HANG_NS;
     bool done = false;
 
     while (!status && !done) {
@@ -390,7 +388,7 @@ static bool discard(void *user, int32_t stream, const void *data, size_t len)
 static int32_t session_try(struct op *op, struct live *live, const char *session, const char *shell)
 {
     const rt_exec_request req = {
-        .size = sizeof req, .shell = "return " TRY_CODE_TEXT, .timeout_ms = SHELL_GUARD_MS, .grace_ms = 100
+        .size = sizeof req, .shell = "return " TRY_CODE_TEXT, .timeout_ms = HANG_S * 1000, .grace_ms = 100
     };
     struct process *process;
     const int64_t deadline = op->deadline_ns; /* which the end of a run clears */
@@ -405,8 +403,7 @@ static int32_t session_try(struct op *op, struct live *live, const char *session
     if (status == RT_E_SESSION_CLOSED)
         return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell: it ended", shell);
     if (status == RT_E_TIMEOUT && !(deadline && now_ns() >= deadline))
-        return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell: no answer in %d s", shell,
-                       SHELL_GUARD_MS / 1000);
+        return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell: no answer in %d s", shell, HANG_S);
     if (!status && exit_code != TRY_CODE)
         return op_fail(op, RT_E_INVAL, 0, "'%s' does not work as a shell: it answered %d, not " TRY_CODE_TEXT, shell,
                        exit_code);

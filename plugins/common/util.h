@@ -14,6 +14,13 @@
 #define NS_PER_MS    INT64_C(1000000)
 #define NS_PER_S     INT64_C(1000000000)
 
+/*
+ * How long a program of ours is waited for, where it has to answer and the caller sets no limit: on no machine that has
+ * however much else to do it takes that long, unless it hangs or lies.
+ */
+#define HANG_S  60
+#define HANG_NS (HANG_S * NS_PER_S)
+
 static inline void fd_closep(int *fd)
 {
     if (*fd >= 0) {

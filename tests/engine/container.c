@@ -76,19 +76,15 @@ int containers_of(const char *sandbox)
 
 char *await_status(const char *sandbox, int status)
 {
-    for (int tries = 0;; tries++) {
-        rt_sandbox_info *info = NULL;
-        char *why = NULL;
+    rt_sandbox_info *info = NULL;
+    char *why;
 
-        ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, sandbox, CALL, &info));
-        if (info->status == status)
-            why = strdup(info->last_error);
-        cr_assert(why || tries < 200, "status %d: %s", (int)info->status, info->last_error);
-        fx.ops->sandbox_info_free(info);
-        if (why)
-            return why;
-        sleep_ms(100);
-    }
+    cr_expect(AWAIT(box_status(sandbox) == status), "status %d", (int)box_status(sandbox));
+    ASSERT_STATUS(RT_OK, fx.ops->get(fx.rt, sandbox, CALL, &info));
+    why = strdup(info->last_error);
+    HOST_MUST(why != NULL);
+    fx.ops->sandbox_info_free(info);
+    return why;
 }
 
 static void *runner_run(void *arg)

@@ -16,7 +16,7 @@ char *docker_host(void);
 char *container_of(const char *sandbox);
 /* Containers that this test's sandbox of that id has, also ended ones; NULL: of all its sandboxes. */
 int containers_of(const char *sandbox);
-/* Waits until the sandbox is in this state, at most 20 s; the last error, to be freed. */
+/* Waits until the sandbox is in this state, at most HANG_MS; the last error, to be freed. */
 char *await_status(const char *sandbox, int status);
 
 /* A command of a sandbox's that runs in a thread of its own, without a timeout. */

@@ -15,7 +15,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 
-#define GONE_MS    20000               /* until what the Engine has ended is gone */
 #define PATIENT_NS INT64_C(1000000000) /* so long an Engine that stands still is waited for */
 
 static const char *engine_dir(void)
@@ -123,7 +122,7 @@ static void nothing_left(void)
 {
     int left = 1;
 
-    for (int ms = 0; left && ms < GONE_MS; ms += 200) {
+    for (int ms = 0; left && ms < HANG_MS; ms += 200) {
         fixture_reopen();
         left = containers_of(NULL);
         if (left)
@@ -298,7 +297,7 @@ static void in_a_pull(int sig, int32_t want)
     if (sig == SIGSTOP)
         starter.call.deadline_ns = now_ns() + 5 * PATIENT_NS;
     HOST_MUST(pthread_create(&starter.thread, NULL, starter_run, &starter) == 0);
-    cr_assert(poll(&begun, 1, GONE_MS) == 1, "the pull does not begin");
+    cr_assert(poll(&begun, 1, HANG_MS) == 1, "the pull does not begin");
     engine_hit(sig);
     pthread_join(starter.thread, NULL);
     cr_expect(starter.status == want && strstr(starter.call.error.message, image), "%s: %s",
