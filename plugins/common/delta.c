@@ -107,9 +107,6 @@ static int rules_make(const struct spec *spec, struct rules **ret)
 
 static int layers_open(struct delta *delta, int box_fd)
 {
-    delta->lower_fd = open(delta->record->spec.codebase, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (delta->lower_fd < 0)
-        return -errno;
     delta->dir_fd = delta_open_at(box_fd, DELTA_DIR, DELTA_OPEN_DIR);
     if (delta->dir_fd < 0)
         return delta->dir_fd == -ENOENT ? 0 : delta->dir_fd;
@@ -128,6 +125,10 @@ int32_t delta_open(struct op *op, const struct record *record, int box_fd, struc
     ret->is_running = record->status == RT_SANDBOX_RUNNING || record->status == RT_SANDBOX_PAUSED;
     if (record->spec.workspace_mode != RT_WORKSPACE_DELTA)
         return op_fail(op, RT_E_UNSUPPORTED, 0, "the workspace of '%s' is not copy-on-write", record->spec.id);
+    ret->lower_fd = open(record->spec.codebase, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (ret->lower_fd < 0)
+        return op_fail(op, error_status(errno), errno, "open the codebase '%s' of '%s'", record->spec.codebase,
+                       record->spec.id);
     r = rules_make(&record->spec, &ret->rules);
     if (!r)
         r = layers_open(ret, box_fd);

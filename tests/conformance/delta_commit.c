@@ -316,3 +316,23 @@ CONFORMANCE_TEST(delta_commit, D3_what_the_sandbox_gave_up_is_the_hosts)
     COMMIT("M file\n");
     cr_expect(tree_is(fx.codebase, "file", "box\n"));
 }
+
+/* A codebase that is away for a while: nothing of the delta is lost, and what is missing is named. */
+CONFORMANCE_TEST(delta_commit, D3_a_codebase_that_is_away_is_named_and_nothing_is_lost)
+{
+    char away[600];
+    rt_changes *changes = NULL;
+
+    cr_assert(tree_put(fx.codebase, "file", "old"));
+    delta_up("box");
+    EXPECT_RUN(sh("box", "echo new >file"), 0, "");
+    snprintf(away, sizeof away, "%s-away", fx.codebase);
+    cr_assert(rename(fx.codebase, away) == 0);
+    EXPECT_STATUS(RT_E_IO, fx.ops->changes_list(fx.rt, "box", CALL, &changes));
+    cr_expect(strstr(fx.call.error.message, fx.codebase), "%s", fx.call.error.message);
+    EXPECT_STATUS(RT_E_IO, fx.ops->changes_commit(fx.rt, "box", NULL, CALL, &changes));
+    EXPECT_STATUS(RT_E_IO, fx.ops->changes_discard(fx.rt, "box", NULL, CALL));
+    cr_assert(rename(away, fx.codebase) == 0);
+    COMMIT("M file\n");
+    cr_expect(tree_is(fx.codebase, "file", "new\n"));
+}
