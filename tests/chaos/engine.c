@@ -35,8 +35,8 @@ bool engine_containers(char *names, size_t size)
 }
 
 /*
- * The Engine keeps a container to itself while it starts it, which takes for ever where an earlier fault has stopped the
- * filesystem daemon below: that goes on only after this fault, so that this one must not wait for the Engine.
+ * The Engine keeps a container to itself while it starts it, which takes for ever where an earlier fault has stopped
+ * the filesystem daemon below: that goes on only after this fault, so that this one must not wait for the Engine.
  */
 #define FAULT_LIMIT_S 20
 
@@ -56,8 +56,8 @@ static void container_fault(struct dice *dice, const char *verb)
         at = strchr(at, '\n') + 1;
     at[strcspn(at, "\n")] = '\0';
     note("fault: docker %s %s", verb, at);
-    snprintf(command, sizeof command, "timeout %d docker -H '%s' %s %.200s 2>&1", FAULT_LIMIT_S, world.docker_host, verb,
-             at);
+    snprintf(command, sizeof command, "timeout %d docker -H '%s' %s %.200s 2>&1", FAULT_LIMIT_S, world.docker_host,
+             verb, at);
     (void)shell(command, output, sizeof output); /* it may have gone by itself */
 }
 
