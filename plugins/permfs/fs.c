@@ -259,6 +259,8 @@ int fs_enter(struct fs *fs, const struct place *place, struct fuse_entry_param *
     /* Unless it is sure that this is newer than what another thread has just entered, look again. */
     if (!r && node_differs(&fs->nodes, place->dir, place->name, &st))
         r = below_stat(place->fd, place->name, &st);
+    if (r == -ENOENT)
+        node_missed(&fs->nodes, place->dir, place->name);
     if (r)
         return r;
     if (node_child_perm(&fs->nodes, place->dir, place->name, S_ISDIR(st.st_mode)) == PERM_NONE) {

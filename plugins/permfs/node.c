@@ -310,6 +310,17 @@ void nodes_release(struct node_table *t, struct nodes *nodes)
     free(nodes->v);
 }
 
+void node_missed(struct node_table *t, struct node *parent, const char *name)
+{
+    struct node *node;
+
+    pthread_mutex_lock(&t->lock);
+    node = find(t, parent, name, strlen(name));
+    if (node)
+        atomic_store(&node->made, false);
+    pthread_mutex_unlock(&t->lock);
+}
+
 void node_removed(struct node_table *t, struct node *parent, const char *name)
 {
     struct node *node;

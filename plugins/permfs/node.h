@@ -76,6 +76,7 @@ struct node {
     LIST_ENTRY(node) twin; /* among those of equal inode numbers, see node_names.c; no directories */
     LIST_HEAD(handle_list, handle) handles;
     atomic_bool written;         /* files: the audit has been told */
+    atomic_bool made;            /* by the sandbox, and not seen to be missing, nor told of by an event, since */
     struct stamp seen;           /* of the content or listing that the kernel may have cached */
     uint32_t n_listed, n_asked;  /* directories: see node_listing_kept */
     int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
@@ -139,6 +140,8 @@ void node_get(struct node_table *t, struct node *node);
 struct node *node_find(struct node_table *t, struct node *dir, const char *name); /* referenced, or NULL */
 bool node_is_in(struct node_table *t, struct node *node, const struct node *dir);
 
+/* What is under the name was not there just now, whatever node there is. */
+void node_missed(struct node_table *t, struct node *parent, const char *name);
 /* After unlink and rmdir. */
 void node_removed(struct node_table *t, struct node *parent, const char *name);
 /* After a rename, of directories too; exchange: both names existed and were swapped. */

@@ -78,6 +78,8 @@ static void make_entry(fuse_req_t req, fuse_ino_t parent, const char *name, bool
             r = fs_collision(fs, &place);
         if (!r)
             r = fs_enter(fs, &place, &entry);
+        if (!r)
+            atomic_store(&fs_node(fs, entry.ino)->made, true);
         place_release(&fs->nodes, &place);
     }
     if (!r)

@@ -112,12 +112,14 @@ static int open_existing(struct fs *fs, const struct place *place, int flags, st
     return -ESTALE;
 }
 
-/* Returns an fd or -errno; the place is known to be writable as a file. */
-static int create_file(struct fs *fs, const struct place *place, mode_t mode, int flags, struct stat *ret_st)
+/* Returns an fd or -errno; the place is known to be writable as a file. *ret_made: there was none before. */
+static int create_file(struct fs *fs, const struct place *place, mode_t mode, int flags, struct stat *ret_st,
+                       bool *ret_made)
 {
     for (int i = 0; i < CREATE_RETRIES; i++) {
         int fd = place_open(&fs->nodes, place, flags_below(flags) | O_CREAT | O_EXCL, mode & 01777);
 
+        *ret_made = fd >= 0;
         if (fd == -EEXIST)
             fd = open_existing(fs, place, flags, ret_st);
         else if (fd >= 0 && fstat(fd, ret_st) < 0) {
@@ -134,7 +136,8 @@ static int create_entry(struct fs *fs, const struct place *place, mode_t mode, s
                         struct fuse_entry_param *ret, int32_t *ret_backing)
 {
     struct stat st;
-    int fd = create_file(fs, place, mode, fi->flags, &st), r;
+    bool made;
+    int fd = create_file(fs, place, mode, fi->flags, &st, &made), r;
 
     if (fd < 0)
         return fd;
@@ -143,6 +146,8 @@ static int create_entry(struct fs *fs, const struct place *place, mode_t mode, s
         close(fd);
         return r;
     }
+    if (made)
+        atomic_store(&fs_node(fs, ret->ino)->made, true);
     r = handle_start(fs, fs_node(fs, ret->ino), fd, &st, fi, ret_backing);
     if (r)
         node_forget(&fs->nodes, fs_node(fs, ret->ino), 1);

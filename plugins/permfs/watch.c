@@ -177,13 +177,30 @@ static bool is_hidden(struct fs *fs, struct node *dir, const char *name)
            node_child_perm(&fs->nodes, dir, name, true) == PERM_NONE;
 }
 
+/*
+ * Whether the kernel has nothing wrong of the name, without a look at what is under it now: if that is another thing
+ * than the event was of, another event follows. A name that went without leaving a node was known to be there to
+ * nobody; one that came is known from the reply to whoever made it, if that was the sandbox.
+ */
+static bool is_told_already(uint32_t mask, struct node *child)
+{
+    const bool made = child && atomic_exchange(&child->made, false);
+
+    if (mask & (IN_DELETE | IN_MOVED_FROM))
+        return !child;
+    return (mask & IN_CREATE) && made;
+}
+
 /* Whether the table and the codebase agree on what is under the name: then the sandbox's own doing made the event. */
-static bool is_known(struct fs *fs, struct node *dir, const char *name, struct node *child)
+static bool is_known(struct fs *fs, struct node *dir, const char *name, uint32_t mask, struct node *child)
 {
     struct place place;
     struct stat st;
-    int r = place_of_name(&fs->nodes, dir, name, &place);
+    int r;
 
+    if (is_told_already(mask, child))
+        return true;
+    r = place_of_name(&fs->nodes, dir, name, &place);
     if (r)
         return false;
     r = below_stat(place.fd, name, &st);
@@ -203,7 +220,7 @@ static bool on_name(struct fs *fs, struct node *dir, const struct inotify_event 
     if (is_hidden(fs, dir, e->name))
         return false;
     child = node_find(&fs->nodes, dir, e->name);
-    known = is_entry && is_known(fs, dir, e->name, child);
+    known = is_entry && is_known(fs, dir, e->name, e->mask, child);
     if (is_entry && !known)
         forget_entry(fs, dir, e->name);
     if (child) {

@@ -91,6 +91,49 @@ static mode_t mode_of(const char *name)
     return fstatat(at, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_mode;
 }
 
+static int make_inside(const char *name)
+{
+    int fd = openat(at, name, O_WRONLY | O_CREAT | O_EXCL, 0644);
+
+    cr_assert(fd >= 0 && write(fd, "inside", 6) == 6);
+    return fd;
+}
+
+/* Of the sandbox's own doing no notice need be given; of what the host does to the same name it must. */
+FS_TEST(host_edits, what_the_sandbox_has_just_made)
+{
+    int gone, other, over, moved;
+
+    warm();
+    gone = make_inside("d/gone"); /* and stays open, so that it is still known when it has gone */
+    sleep_ms(50);                 /* the sandbox's own event is over */
+    cr_assert(unlinkat(base, "d/gone", 0) == 0);
+    SEEN(size_of("d/gone") == -ENOENT);
+    sleep_ms(50);
+    cr_assert(tree_put(h.base, "d/gone", "again"));
+    SEEN(size_of("d/gone") == 5);
+
+    other = make_inside("d/other");
+    cr_assert(unlinkat(base, "d/other", 0) == 0 && tree_put(h.base, "d/other", "the host's"));
+    SEEN(size_of("d/other") == 10 && tree_is(h.mnt, "d/other", "the host's"));
+
+    over = make_inside("d/over");
+    cr_assert(tree_put(h.base, "over", "renamed over it") && renameat(base, "over", base, "d/over") == 0);
+    SEEN(tree_is(h.mnt, "d/over", "renamed over it"));
+
+    cr_assert(mkdirat(at, "d/dir", 0755) == 0 && unlinkat(base, "d/dir", AT_REMOVEDIR) == 0);
+    cr_assert(tree_put(h.base, "d/dir", "no directory"));
+    SEEN(tree_is(h.mnt, "d/dir", "no directory"));
+
+    moved = make_inside("d/moved");
+    cr_assert(renameat(at, "d/moved", at, "e/moved") == 0 && renameat(base, "e/moved", base, "moved") == 0);
+    SEEN(size_of("e/moved") == -ENOENT && size_of("moved") == 6 && !listed("e", "moved"));
+    close(gone);
+    close(other);
+    close(over);
+    close(moved);
+}
+
 FS_TEST(host_edits, content_and_size)
 {
     int fd;
