@@ -203,7 +203,8 @@ void fs_show(const struct fs *fs, struct stat *st)
     st->st_uid = st->st_uid == c->owner_uid ? c->shown_uid : NOBODY;
     st->st_gid = st->st_gid == c->owner_gid ? c->shown_gid : NOBODY;
     st->st_mode &= ~(mode_t)(S_ISUID | S_ISGID);
-    if (S_ISDIR(st->st_mode)) { /* a count would tell of hidden directories, and a size of what else is hidden */
+    /* A count would tell of hidden directories, and a size of what else is hidden; not where nothing is left. */
+    if (S_ISDIR(st->st_mode) && st->st_nlink) {
         st->st_nlink = 1;
         st->st_size = DIR_SIZE;
         st->st_blocks = DIR_SIZE / 512;

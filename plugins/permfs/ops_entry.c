@@ -164,11 +164,24 @@ void fs_op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *n
         make_entry(req, parent, name, false, make_link, &args);
 }
 
+/* Whoever has the directory open may see that it is not what it was: its size, on some filesystems. */
+static void forget_removed_dir(struct fs *fs, const struct place *place)
+{
+    struct node *dir = node_find(&fs->nodes, place->dir, place->name);
+
+    if (!dir)
+        return;
+    (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, dir), -1, 0);
+    node_put(&fs->nodes, dir);
+}
+
 static int remove_place(struct fs *fs, const struct place *place, bool is_dir)
 {
     struct stat st;
     int r = unlinkat(place->fd, place->name, is_dir ? AT_REMOVEDIR : 0) < 0 ? -errno : 0;
 
+    if (!r && is_dir)
+        forget_removed_dir(fs, place);
     if (!r)
         node_removed(&fs->nodes, place->dir, place->name);
     if (r != -EISDIR && r != -ENOTDIR && r != -EPERM)

@@ -120,12 +120,15 @@ static void unlink_one_of_two_check(void)
 
 static void rmdir_open_check(void)
 {
+    struct stat st = { 0 };
     int fd;
 
     mkdir("removed", 0755);
     fd = open("removed", O_RDONLY | O_DIRECTORY);
     say("removed.rmdir", rmdir("removed"));
     say("removed.create", openat(fd, "x", O_WRONLY | O_CREAT, 0644));
+    say("removed.stat", fstat(fd, &st));
+    printf("removed nlink %d size %lld\n", (int)st.st_nlink, (long long)st.st_size);
     close(fd);
 }
 
