@@ -14,7 +14,7 @@
 
 #define SETTLE_MS        2000 /* how much longer an answer that changes something is awaited after a cancel */
 #define START_LIMIT_MS   120000
-#define END_LIMIT_MS     10000 /* of removing a container; a storage driver may be slow */
+#define END_LIMIT_MS     30000 /* of removing a container: 12 s the Engine itself waits for a killed one, and storage */
 #define REMOVE_TRIES     3
 #define REMOVE_PAUSE_MS  100
 #define DIED_LIMIT_MS    5000 /* of the Engine's finding out that a container has ended; seconds where it is busy */

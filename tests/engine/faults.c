@@ -245,6 +245,31 @@ CONFORMANCE_TEST(faults, R4_standing_still)
     nothing_left();
 }
 
+#define SLOW_MS 12000 /* as long as a busy Engine waits by itself for the end of what it has killed */
+
+static void *engine_goes_on(void *arg)
+{
+    (void)arg;
+    sleep_ms(SLOW_MS);
+    engine_hit(SIGCONT);
+    return NULL;
+}
+
+/* Who sets no limit is told of the end once it is one. */
+CONFORMANCE_TEST(faults, R4_slow_in_a_destroy)
+{
+    pthread_t thread;
+
+    engine_is("");
+    lasting_up("box");
+    engine_hit(SIGSTOP);
+    HOST_MUST(pthread_create(&thread, NULL, engine_goes_on, NULL) == 0);
+    EXPECT_STATUS(RT_OK, do_destroy(CALL));
+    cr_expect(containers_of("box") == 0, "destroyed, and a container is left");
+    pthread_join(thread, NULL);
+    nothing_left();
+}
+
 CONFORMANCE_TEST(faults, R4_standing_still_in_an_exec_of_its_own)
 {
     const char *marker = marker_new();
