@@ -122,8 +122,10 @@ suites_podman() {
     [ -z "$full" ] || filters=(--filter "$owners")
     contract "conformance: docker on Podman's service, for another user" podman-owner "${as_root[@]}" \
         "$tests/conformance" "${on_podman[@]}" --owner "$(id -u stockade-test)"
+    part '!(broken|faults)/*' "Podman's service: one that fails at any request"
+    [ -z "$full" ] || filters=(--filter '!(faults)/*') # which kill an Engine
     run "Podman's service: images and deaths" "${as_root[@]}" "$tests/engine" "${on_podman[@]}" --jobs "$jobs" \
-        --filter '!(broken|faults)/*' --lacks "$top/tests/engine/lacks/podman"
+        "${filters[@]}" --lacks "$top/tests/engine/lacks/podman"
 }
 
 suites_user() {
