@@ -142,6 +142,14 @@ helpers() {
     done || true
 }
 
+# What an Engine left that was killed while it made a container: it waits to be started for ever, and no Engine knows.
+half_made() {
+    local pid
+    for pid in $(pgrep -fx 'runc init'); do
+        grep -qF "=$dir/root/overlay2/" "/proc/$pid/mountinfo" 2>/dev/null && echo "$pid"
+    done || true
+}
+
 # Of Podman: containers that it did not end itself, and what it left in other places where that was not before.
 podman_tidy() {
     local place
@@ -170,7 +178,7 @@ stop_private() {
         done
     fi
     [ "$kind" != podman ] || podman_tidy
-    helpers | xargs -r kill -9 2>/dev/null || true
+    { helpers; half_made; } | xargs -r kill -9 2>/dev/null || true
     awk -v below="$dir/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | while read -r mount; do
         umount -l "$mount" 2>/dev/null || true # one that was below another is gone with it
     done

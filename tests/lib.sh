@@ -124,11 +124,29 @@ again() {
     done
 }
 
+# Criterion forks a test's process while another of its threads may be in the allocator of gcc's ASan, whose lock the
+# child then waits for, and Criterion for the child. Ends such children: Criterion then gives up with SPAWN_FAILED.
+SPAWN_FAILED='Could not spawn test instance'
+unstick() {
+    local pids
+    trap 'kill $!; exit' TERM
+    while sleep 5 & wait $!; do
+        pids=$(ps -eo pid=,nlwp=,etimes=,wchan:20=,args= |
+            awk -v program="$STOCKADE_BUILD/tests/" '$2 == 1 && $3 >= 20 && $4 ~ /^futex/ && index($5, program) == 1 { print $1 }')
+        [ -z "$pids" ] || "${root[@]}" kill -9 $pids || true
+    done
+}
+
 # attempt LOG COMMAND...: runs it, for half an hour at most (an hour of everything).
 attempt() {
-    local log=$1
+    local log=$1 status=0 unstick
     shift
-    timeout "$((${#full} ? 3600 : 1800))" "$@" </dev/null >"$log" 2>&1
+    unstick &
+    unstick=$!
+    timeout "$((${#full} ? 3600 : 1800))" "$@" </dev/null >"$log" 2>&1 || status=$?
+    kill "$unstick"
+    wait "$unstick" || true
+    return $status
 }
 
 # run NAME COMMAND...: one Criterion binary; its own closing line is what counts. A test that fails in the crowd, on
@@ -138,9 +156,8 @@ run() {
     shift
     log=$work/$(log_name "$name").log
     attempt "$log" "$@" || status=$?
-    # Criterion ends a test that hangs. It stands still itself where it forks while another of its threads is in the
-    # allocator of gcc's ASan, whose lock the child then waits for.
-    if [ "$status" = 124 ]; then
+    # Criterion ends a test that hangs, but may stand still itself.
+    if [ "$status" = 124 ] || { [ "$status" = 134 ] && grep -q "$SPAWN_FAILED" "$log"; }; then
         tell unsteady "$name: stood still as a whole"
         status=0
         attempt "$log" "$@" || status=$?
