@@ -128,12 +128,14 @@ again() {
 # child then waits for, and Criterion for the child. Ends such children: Criterion then gives up with SPAWN_FAILED.
 SPAWN_FAILED='Could not spawn test instance'
 unstick() {
-    local pids
+    local pid exe
     trap 'kill $!; exit' TERM
     while sleep 5 & wait $!; do
-        pids=$(ps -eo pid=,nlwp=,etimes=,wchan:20=,args= |
-            awk -v program="$STOCKADE_BUILD/tests/" '$2 == 1 && $3 >= 20 && $4 ~ /^futex/ && index($5, program) == 1 { print $1 }')
-        [ -z "$pids" ] || "${root[@]}" kill -9 $pids || true
+        ps -eo pid=,nlwp=,etimes=,wchan:20=,args= |
+            awk '$2 == 1 && $3 >= 20 && $4 ~ /^futex/ && $5 != "boxfort-worker" { print $1 }' | while read -r pid; do
+            exe=$(readlink "/proc/$pid/exe") && [[ $exe == "$STOCKADE_BUILD/tests/"* ]] || continue
+            "${root[@]}" kill -9 "$pid" || true
+        done
     done
 }
 

@@ -238,7 +238,7 @@ static pthread_t hang(struct caller *caller)
     *caller = (struct caller){ .call = call_stream, .name = "exec_stream", .up = "up-stream" };
     HOST_MUST(pthread_create(&caller->thread, NULL, caller_run, caller) == 0);
     cr_assert(tree_await(fx.codebase, "up-stream"));
-    HOST_MUST(kill(helper_pid("permfs"), SIGSTOP) == 0);
+    HOST_MUST(proc_stop(helper_pid("permfs")));
     return caller->thread;
 }
 

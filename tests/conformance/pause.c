@@ -108,7 +108,7 @@ CONFORMANCE_TEST(pause, L6_in_a_call_to_a_slow_filesystem)
     NEED(RT_CAP_PAUSE);
     box_up_moving(RT_LIFETIME_HOST);
     daemon = helper_pid("permfs");
-    HOST_MUST(kill(daemon, SIGSTOP) == 0);
+    HOST_MUST(proc_stop(daemon));
     sleep_ms(500); /* many ticks' time: the next one stands in the filesystem */
     HOST_MUST(pthread_create(&thread, NULL, daemon_go_on, &daemon) == 0);
     EXPECT_STATUS(RT_OK, fx.ops->pause(fx.rt, "box", CALL));

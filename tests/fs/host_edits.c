@@ -311,7 +311,7 @@ FS_TEST(host_edits, what_is_watched_is_kept_beyond_the_cache_time)
     /* Once more: it was not watched yet when it was looked up. */
     cr_expect(fstatat(at, "d", &st, 0) == 0);
     sleep_ms(CACHE_MS + 200);
-    kill(h.pid, SIGSTOP);
+    cr_assert(proc_stop(h.pid));
     waitpid(h.pid, NULL, WUNTRACED); /* until every thread has stopped */
     pid = fork();
     if (pid == 0)

@@ -56,7 +56,7 @@ FS_TEST(passthrough, reads_need_the_daemon_only_where_it_is_off)
     start();
     fd = openat(at, "f", O_RDONLY);
     cr_assert(fd >= 0);
-    kill(h.pid, SIGSTOP);
+    cr_assert(proc_stop(h.pid));
     waitpid(h.pid, NULL, WUNTRACED); /* until every thread has stopped */
     pid = fork();
     if (pid == 0)
@@ -112,7 +112,7 @@ FS_TEST(passthrough, a_listing_after_reading_tells_of_every_file)
     for (size_t i = 0; i < N(names); i++)
         use(names[i], O_RDONLY);
     list_all();
-    kill(h.pid, SIGSTOP);
+    cr_assert(proc_stop(h.pid));
     waitpid(h.pid, NULL, WUNTRACED);
     pid = fork();
     if (pid == 0) {

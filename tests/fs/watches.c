@@ -249,7 +249,7 @@ Test(watches, the_queue_of_events_overflows)
     start();
     sleep_ms(150); /* what has just changed is not kept */
     warm();
-    kill(h.pid, SIGSTOP);
+    cr_assert(proc_stop(h.pid));
     waitpid(h.pid, NULL, WUNTRACED);
     fill_queue(most);
     change(); /* of which no event is left */

@@ -4,9 +4,11 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -151,6 +153,14 @@ static size_t entries_count(const char *path)
     if (dir)
         closedir(dir);
     return n >= 2 ? n - 2 : 0;
+}
+
+bool proc_stop(pid_t child)
+{
+    siginfo_t info;
+
+    return kill(child, SIGSTOP) == 0 && waitid(P_PID, (id_t)child, &info, WSTOPPED | WEXITED | WNOWAIT) == 0 &&
+           info.si_code == CLD_STOPPED;
 }
 
 size_t proc_fds(void)

@@ -33,6 +33,9 @@ void proc_children(size_t *ret_living, size_t *ret_zombies);
 /* "pid (name) state command line" of each living child, a line each, for messages; to be freed. */
 char *proc_children_text(void);
 
+/* Stops a child of this process. Of kill() alone its threads learn one after the other, and go on until then. */
+bool proc_stop(pid_t child);
+
 size_t proc_fds(void); /* open in this process */
 /* The fewest within half a second: a plugin's thread may be closing what has just ended. */
 size_t proc_fds_at_rest(void);
