@@ -1,5 +1,7 @@
 #include "diff.h"
 
+#include "table.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
@@ -54,8 +56,8 @@ static void pipe_print(int fd)
 
     while ((n = read(fd, buf, sizeof buf)) > 0 || (n < 0 && errno == EINTR)) {
         for (ssize_t i = 0; i < n; i++)
-            if (((unsigned char)buf[i] < ' ' && buf[i] != '\n' && buf[i] != '\t') || buf[i] == 0x7F)
-                buf[i] = '?';
+            if (buf[i] != '\n' && buf[i] != '\t')
+                buf[i] = text_shown(buf[i]);
         if (n > 0)
             fwrite(buf, 1, (size_t)n, stdout);
     }

@@ -5,17 +5,15 @@
 #include <string.h>
 #include <time.h>
 
-static void text_tame(char *text)
+char text_shown(char c)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 0x7F)
-            *text = '?';
+    return (unsigned char)c < ' ' || c == 0x7F ? '?' : c;
 }
 
 void text_print(const char *text)
 {
     for (; *text; text++)
-        putchar((unsigned char)*text < ' ' || *text == 0x7F ? '?' : *text);
+        putchar(text_shown(*text));
 }
 
 bool table_add(struct table *table, const char *const *row)
@@ -30,7 +28,8 @@ bool table_add(struct table *table, const char *const *row)
 
         if (!copy)
             return false;
-        text_tame(copy);
+        for (char *at = copy; *at; at++)
+            *at = text_shown(*at);
         cells[table->n++] = copy;
     }
     return true;

@@ -19,6 +19,8 @@ bool table_add(struct table *table, const char *const *row);
 void table_print(const struct table *table); /* to stdout */
 void table_release(struct table *table);
 
+/* What is shown for a character: '?' for one that controls. */
+char text_shown(char c);
 /* Prints a text to stdout, control characters shown as '?': a name must not be able to steer a terminal. */
 void text_print(const char *text);
 

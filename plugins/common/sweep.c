@@ -52,9 +52,8 @@ static int32_t locked_clean(struct op *op, struct locked *locked)
 static int64_t lock_deadline(const struct op *op, const struct record *record)
 {
     const int64_t ms = record->spec.lifetime == RT_LIFETIME_HOST ? OWNERLESS_WAIT_MS : LOCK_WAIT_MS;
-    const int64_t until = now_ns() + ms * NS_PER_MS;
 
-    return op->deadline_ns && op->deadline_ns < until ? op->deadline_ns : until;
+    return sooner_ns(now_ns() + ms * NS_PER_MS, op->deadline_ns);
 }
 
 static void sweep_box(struct op *op, const struct mount_table *mounts, const char *id)

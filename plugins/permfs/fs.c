@@ -81,7 +81,7 @@ int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX])
         (void)setrlimit(RLIMIT_NOFILE, &lim);
     }
     fs->settings = settings;
-    if (getrandom(&fs->secret, sizeof fs->secret, 0) != sizeof fs->secret) {
+    if (getrandom(&fs->secrets, sizeof fs->secrets, 0) != sizeof fs->secrets) {
         snprintf(why, WHY_MAX, "getrandom: %s", strerror(errno));
         return -errno;
     }
@@ -119,7 +119,7 @@ void fs_release(struct fs *fs)
  */
 static uint64_t ino_mask(const struct fs *fs)
 {
-    return fs->secret.k[0] | UINT64_C(1) << 63;
+    return fs->secrets.inos | UINT64_C(1) << 63;
 }
 
 struct node *fs_node(struct fs *fs, fuse_ino_t ino)
@@ -211,10 +211,12 @@ void fs_show(const struct fs *fs, struct stat *st)
     }
 }
 
-/*
- * Before the reply that tells of a file's new node: the kernel asks again for the attributes of the others, and drops
- * those that it was told in answer to what it has asked before.
- */
+void fs_forget_attr(struct fs *fs, struct node *node)
+{
+    (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, node), -1, 0);
+}
+
+/* Before the reply that tells of a file's new node. */
 static int forget_twins(struct fs *fs, struct node *node)
 {
     struct nodes twins;
@@ -223,7 +225,7 @@ static int forget_twins(struct fs *fs, struct node *node)
     if (r)
         return r;
     for (size_t i = 0; i < twins.n; i++)
-        (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, twins.v[i]), -1, 0);
+        fs_forget_attr(fs, twins.v[i]);
     nodes_release(&fs->nodes, &twins);
     return 0;
 }

@@ -35,7 +35,10 @@ struct fs {
     struct node_table nodes;
     bool epochs; /* constant once there are workers */
     struct audit audit;
-    struct cookie_key secret; /* constant */
+    struct fs_secrets {
+        struct cookie_key cookies;
+        uint64_t inos;
+    } secrets; /* constant */
     /* Held over the check and the renaming of a directory: nothing may move in below it between the two. */
     pthread_mutex_t rename_lock;
 };
@@ -80,6 +83,8 @@ int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir
 int fs_collision(struct fs *fs, const struct place *place);
 /* The attributes as the sandbox sees them (contract W9). */
 void fs_show(const struct fs *fs, struct stat *st);
+/* Makes the kernel ask again for the node's attributes, and drop those that answer what it has asked already. */
+void fs_forget_attr(struct fs *fs, struct node *node);
 /* For how long the kernel may keep st of the node. watched: a directory, and since before st was taken. */
 double fs_attr_timeout(struct fs *fs, struct node *node, const struct stat *st, bool watched);
 /*

@@ -183,7 +183,7 @@ static void read_dir(fuse_req_t req, size_t size, off_t off, struct fuse_file_in
     uint32_t count = plus ? watch_enter(l.fs, node, l.dir->base.fd) : 0;
     int r;
 
-    l.key = cookie_key_of(&l.fs->secret, node->ino);
+    l.key = cookie_key_of(&l.fs->secrets.cookies, node->ino);
     l.size = size < LIST_SIZE_MAX ? size : LIST_SIZE_MAX;
     l.buf = malloc(l.size + 1);
     node_get(&l.fs->nodes, node); /* after the reply the kernel may release the handle */

@@ -171,7 +171,7 @@ static void forget_removed_dir(struct fs *fs, const struct place *place)
 
     if (!dir)
         return;
-    (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, dir), -1, 0);
+    fs_forget_attr(fs, dir);
     node_put(&fs->nodes, dir);
 }
 

@@ -147,11 +147,6 @@ void watch_told(struct fs *fs, struct node *dir, const char *name, uint32_t coun
 
 /* ---- what is taken back ---- */
 
-static void forget_attr(struct fs *fs, struct node *node)
-{
-    (void)fuse_lowlevel_notify_inval_inode(fs->watch.session, fs_ino(fs, node), -1, 0);
-}
-
 static void forget_entry(struct fs *fs, struct node *dir, const char *name)
 {
     (void)fuse_lowlevel_notify_inval_entry(fs->watch.session, fs_ino(fs, dir), name, strlen(name));
@@ -161,7 +156,7 @@ static void forget_children(struct fs *fs, struct node *dir)
 {
     struct nodes known;
 
-    forget_attr(fs, dir);
+    fs_forget_attr(fs, dir);
     if (nodes_collect(&fs->nodes, &known))
         return;
     for (size_t i = 0; i < known.n; i++)
@@ -225,7 +220,7 @@ static bool on_name(struct fs *fs, struct node *dir, const struct inotify_event 
         forget_entry(fs, dir, e->name);
     if (child) {
         if (!known)
-            forget_attr(fs, child);
+            fs_forget_attr(fs, child);
         node_put(&fs->nodes, child);
     }
     return is_entry;
@@ -247,7 +242,7 @@ static void on_self(struct fs *fs, struct node *dir, uint32_t mask)
     } else if ((mask & IN_MOVE_SELF) && !is_in_place(fs, dir)) {
         fs_forget_all(fs, fs->watch.session);
     } else {
-        forget_attr(fs, dir);
+        fs_forget_attr(fs, dir);
     }
 }
 
@@ -281,7 +276,7 @@ static void forget_watched(struct fs *fs, int wd)
     size_t n = nodes_watched_by(&fs->nodes, wd, dirs, SAME_MAX);
 
     for (size_t i = 0; i < n; i++) {
-        forget_attr(fs, dirs[i]);
+        fs_forget_attr(fs, dirs[i]);
         node_put(&fs->nodes, dirs[i]);
     }
 }

@@ -16,7 +16,7 @@
 #define LONG_MS 60000 /* longer than any of the tests */
 
 static struct harness h;
-static int at, base;
+static int at, base, below; /* below: the file itself */
 
 static void setup(void)
 {
@@ -31,12 +31,15 @@ static void setup(void)
     cr_assert(harness_start(&h, &all, 1, &options), "%s", h.why);
     at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
     base = open(h.base, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    below = openat(base, "a", O_RDWR | O_CLOEXEC);
+    cr_assert(below >= 0);
 }
 
 static void teardown(void)
 {
     close(at);
     close(base);
+    close(below);
     harness_release(&h);
 }
 
@@ -135,7 +138,7 @@ static const struct way {
 /* ---- what is seen ---- */
 
 /* As on the filesystem below: attributes, end and content. */
-static void expect_same(int fd, int below, const char *what, const char *way)
+static void expect_same(int fd, const char *what, const char *way)
 {
     char got[8192], want[8192];
     struct stat a, b;
@@ -163,38 +166,40 @@ static void look(int fd, const char *name)
         cr_assert(fstatat(at, name, &st, 0) == 0);
 }
 
-static void expect_name(const char *name, int below, const char *way)
+static void expect_name(const char *name, const char *way)
 {
     int fd = openat(at, name, O_RDONLY);
     struct stat a, b;
 
     cr_assert(fd >= 0 && fstatat(at, name, &a, 0) == 0 && fstat(below, &b) == 0);
     cr_expect(a.st_size == b.st_size && a.st_mode == b.st_mode, "%s: stat of %s", way, name);
-    expect_same(fd, below, name, way);
+    expect_same(fd, name, way);
     close(fd);
 }
 
-/* All that changes the file by one of the two, each time seen by the other. */
-static void change_by_both(int one, const char *one_name, int other, const char *other_name, int below)
+/* All that changes the file by one of the two, each time seen by the other. Closes both. */
+static void change_by_both(int one, const char *one_name, int other, const char *other_name)
 {
     for (size_t i = 0; i < N(ways); i++)
         for (int turn = 0; turn < 2; turn++) {
             look(one, one_name);
             look(other, other_name);
             ways[i].change(turn ? other : one);
-            expect_same(turn ? one : other, below, "the other", ways[i].name);
-            expect_same(turn ? other : one, below, "itself", ways[i].name);
+            expect_same(turn ? one : other, "the other", ways[i].name);
+            expect_same(turn ? other : one, "itself", ways[i].name);
             if (one_name)
-                expect_name(one_name, below, ways[i].name);
+                expect_name(one_name, ways[i].name);
             if (other_name)
-                expect_name(other_name, below, ways[i].name);
+                expect_name(other_name, ways[i].name);
             cr_assert(fchmod(one, 0644) == 0 && ftruncate(one, 0) == 0 && pwrite(one, "0123456789", 10, 0) == 10);
         }
+    close(one);
+    close(other);
 }
 
-static int opened(int dir, const char *name)
+static int opened(const char *name)
 {
-    int fd = openat(dir, name, O_RDWR | O_CLOEXEC);
+    int fd = openat(at, name, O_RDWR | O_CLOEXEC);
 
     cr_assert(fd >= 0, "%s: %s", name, strerror(errno));
     return fd;
@@ -204,104 +209,83 @@ static int opened(int dir, const char *name)
 
 FS_TEST(names, both_are_there)
 {
-    int a, b, below = opened(base, "a");
+    int a, b;
 
     cr_assert(linkat(at, "a", at, "b", 0) == 0);
-    a = opened(at, "a");
-    b = opened(at, "b");
-    change_by_both(a, "a", b, "b", below);
-    close(a);
-    close(b);
-    close(below);
+    a = opened("a");
+    b = opened("b");
+    change_by_both(a, "a", b, "b");
 }
 
 FS_TEST(names, one_was_removed_while_open)
 {
-    int a, b, below = opened(base, "a");
+    int a, b;
 
     cr_assert(linkat(at, "a", at, "d/b", 0) == 0);
-    a = opened(at, "a");
-    b = opened(at, "d/b");
+    a = opened("a");
+    b = opened("d/b");
     cr_assert(unlinkat(at, "a", 0) == 0);
-    change_by_both(a, NULL, b, "d/b", below);
-    close(a);
-    close(b);
-    close(below);
+    change_by_both(a, NULL, b, "d/b");
 }
 
 /* The kernel learns of the other name only after it has kept what it was told of the one that is gone. */
 FS_TEST(names, the_other_is_found_after_one_was_removed)
 {
-    int a, b, below = opened(base, "a");
+    int a, b;
 
     cr_assert(linkat(base, "a", base, "d/b", 0) == 0);
-    a = opened(at, "a");
+    a = opened("a");
     cr_assert(unlinkat(at, "a", 0) == 0);
     look(a, NULL);
-    b = opened(at, "d/b");
-    change_by_both(a, NULL, b, "d/b", below);
-    close(a);
-    close(b);
-    close(below);
+    b = opened("d/b");
+    change_by_both(a, NULL, b, "d/b");
 }
 
 FS_TEST(names, one_was_renamed_over)
 {
-    int a, b, below = opened(base, "a");
+    int a, b;
 
     cr_assert(linkat(at, "a", at, "b", 0) == 0);
-    a = opened(at, "a");
-    b = opened(at, "b");
+    a = opened("a");
+    b = opened("b");
     cr_assert(renameat(at, "other", at, "a") == 0);
     cr_assert(tree_put(h.base, "other", "other's"));
-    change_by_both(a, NULL, b, "b", below);
-    close(a);
-    close(b);
-    close(below);
+    change_by_both(a, NULL, b, "b");
 }
 
 /* It has one name all the time, and a node of the old one. */
 FS_TEST(names, the_host_has_renamed_it)
 {
-    int a = opened(at, "a"), b, below = opened(base, "a");
+    int a = opened("a"), b;
 
     look(a, "a");
     cr_assert(renameat(base, "a", base, "d/b") == 0);
-    b = opened(at, "d/b");
-    change_by_both(a, NULL, b, "d/b", below);
-    close(a);
-    close(b);
-    close(below);
+    b = opened("d/b");
+    change_by_both(a, NULL, b, "d/b");
 }
 
 /* The kernel has kept that it is the file's only name. */
 FS_TEST(names, the_host_has_given_it_another)
 {
-    int a = opened(at, "a"), b, below = opened(base, "a");
+    int a = opened("a"), b;
 
     look(a, "a");
     cr_assert(linkat(base, "a", base, "d/b", 0) == 0);
-    b = opened(at, "d/b");
-    change_by_both(a, "a", b, "d/b", below);
-    close(a);
-    close(b);
-    close(below);
+    b = opened("d/b");
+    change_by_both(a, "a", b, "d/b");
 }
 
 /* A listing tells the attributes of both before the kernel knows either. */
 FS_TEST(names, both_are_told_in_one_listing)
 {
-    int a, b, below = opened(base, "a");
+    int a, b;
     DIR *d = opendir(h.mnt);
 
     cr_assert(d && linkat(base, "a", base, "b", 0) == 0);
     while (readdir(d))
         ;
     closedir(d);
-    a = opened(at, "a");
-    b = opened(at, "b");
-    change_by_both(a, "a", b, "b", below);
-    close(a);
-    close(b);
-    close(below);
+    a = opened("a");
+    b = opened("b");
+    change_by_both(a, "a", b, "b");
 }
