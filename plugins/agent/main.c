@@ -52,21 +52,27 @@ static void listener_ready(struct watch *watch, uint32_t events)
         listener_events(0); /* it stays readable: spinning on it would help nobody */
 }
 
+/*
+ * Of the lease, and of the process that holds it, whoever else has a copy. One that has released the sandbox may end
+ * before that is read here.
+ */
 static void lease_ready(struct watch *watch, uint32_t events)
 {
-    char byte;
+    char packet[64];
+    struct msg msg;
+    int err;
 
     (void)events;
-    if (recv(watch->fd, &byte, 1, MSG_DONTWAIT) == 0 || (errno != EAGAIN && errno != EINTR))
+    if (lease.fd < 0) /* released by the event before this one */
+        return;
+    err = msg_recv(lease.fd, packet, sizeof packet, &msg);
+    if (err == -EAGAIN && watch == &lease)
+        return;
+    if (err || msg.type != AGENT_RELEASE)
         _exit(0); /* the kernel ends all others in the pid namespace with its init */
-}
-
-/* The process whose sandbox this is has ended, whoever else has a copy of the lease. */
-static void host_ready(struct watch *watch, uint32_t events)
-{
-    (void)watch;
-    (void)events;
-    _exit(0);
+    msg_release(&msg);
+    watch_close(&lease);
+    watch_close(&host);
 }
 
 void agent_stop(void)
@@ -127,11 +133,12 @@ static int boot_connect(const char *path)
 /* The lease's connection and the pidfd of who holds it. */
 static int lease_take(int fd, int host_fd)
 {
-    int err;
+    int err = fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0 ? -errno : 0;
 
     lease = (struct watch){ .ready = lease_ready, .fd = fd };
-    host = (struct watch){ .ready = host_ready, .fd = host_fd };
-    err = watch_add(&lease, EPOLLIN | EPOLLRDHUP);
+    host = (struct watch){ .ready = lease_ready, .fd = host_fd };
+    if (!err)
+        err = watch_add(&lease, EPOLLIN | EPOLLRDHUP);
     return err ? err : watch_add(&host, EPOLLIN);
 }
 
@@ -141,7 +148,7 @@ static int boot(const char *path)
     struct wire_out ready = { 0 };
     struct wire_in in;
     struct msg msg;
-    uint32_t version, flags;
+    uint32_t version;
     uint64_t max_lifetime_ms, idle_timeout_ms;
     int fd = boot_connect(path), notes_fd, host_fd;
 
@@ -149,7 +156,6 @@ static int boot(const char *path)
         return -1;
     in = wire_in_over(msg.body, msg.len);
     version = wire_get_u32(&in);
-    flags = wire_get_u32(&in);
     stop_grace_ms = wire_get_u32(&in);
     max_lifetime_ms = wire_get_u64(&in);
     idle_timeout_ms = wire_get_u64(&in);
@@ -167,10 +173,7 @@ static int boot(const char *path)
     if (msg_send(fd, AGENT_READY, ready.data, ready.len, NULL, 0) < 0)
         return -1;
     wire_out_release(&ready);
-    if (flags & AGENT_LEASE)
-        return lease_take(fd, host_fd);
-    close(fd);
-    return 0;
+    return lease_take(fd, host_fd);
 }
 
 static int boot_inside(const char *name, char **numbers, const char *notes)

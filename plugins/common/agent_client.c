@@ -94,11 +94,10 @@ static int boot_send(int fd, const struct agent_terms *terms)
     int err;
 
     wire_put_u32(&body, AGENT_VERSION);
-    wire_put_u32(&body, terms->lease ? AGENT_LEASE : 0);
     wire_put_u32(&body, terms->stop_grace_ms);
     wire_put_u64(&body, (uint64_t)terms->max_lifetime_ms);
     wire_put_u64(&body, (uint64_t)terms->idle_timeout_ms);
-    err = body.failed ? -ENOMEM : msg_send(fd, AGENT_BOOT, body.data, body.len, fds, terms->lease ? 3 : 2);
+    err = body.failed ? -ENOMEM : msg_send(fd, AGENT_BOOT, body.data, body.len, fds, 3);
     wire_out_release(&body);
     return err;
 }
@@ -130,8 +129,15 @@ int32_t agent_boot(struct op *op, int boot_fd, pid_t init_pid, int init_fd, cons
     msg_release(&msg);
     if (err)
         return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer is malformed");
-    *ret_lease = terms->lease ? take_fd(&fd) : -1;
+    *ret_lease = take_fd(&fd);
     return RT_OK;
+}
+
+int32_t agent_release(struct op *op, int lease_fd)
+{
+    int err = msg_send(lease_fd, AGENT_RELEASE, NULL, 0, NULL, 0);
+
+    return err ? op_fail(op, error_status(-err), -err, "talk to the agent") : RT_OK;
 }
 
 static bool answer_parse(struct msg *msg, struct agent_answer *ret)

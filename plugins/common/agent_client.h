@@ -18,21 +18,21 @@ int socket_connect(int dir_fd, const char *name);
 
 /* What the agent is told at boot. */
 struct agent_terms {
-    bool lease;
     uint32_t stop_grace_ms;
     int64_t max_lifetime_ms, idle_timeout_ms; /* 0 = none */
     int listen_fd;
     int notes_fd; /* pipe to permfs */
-    int host_fd;  /* with lease: a pidfd of this process */
+    int host_fd;  /* pidfd of this process */
 };
 
 /*
  * Waits at boot_fd (listening, non-blocking) for the sandbox's init to connect, tells it the terms (their fds are
- * borrowed) and takes its AGENT_READY. init_fd is its pidfd. With lease, *ret_lease is the connection whose end ends
- * the sandbox.
+ * borrowed) and takes its AGENT_READY. init_fd is its pidfd. *ret_lease is the connection whose end ends the sandbox.
  */
 int32_t agent_boot(struct op *op, int boot_fd, pid_t init_pid, int init_fd, const struct agent_terms *terms,
                    int64_t until_ns, int *ret_lease);
+/* The sandbox no longer ends with the lease, which stays the caller's to close, nor with this process. */
+int32_t agent_release(struct op *op, int lease_fd);
 
 struct agent_answer {
     uint32_t type; /* AGENT_STARTED, _REFUSED, _EXITED, _GONE or _SESSION_CLOSED */

@@ -2,7 +2,9 @@
  * What plugin and agent say to each other, in messages (msg.h) of the wire format (wire.h).
  *
  * Boot: the agent is started as `agent SOCKET`, connects to that SEQPACKET socket, receives AGENT_BOOT and answers
- * AGENT_READY. From then on it serves connections to the listening socket that came with AGENT_BOOT.
+ * AGENT_READY. From then on it serves connections to the listening socket that came with AGENT_BOOT. The boot
+ * connection is the host's lease: its end, and the host's, end the agent and the whole sandbox with it, unless
+ * AGENT_RELEASE has come: what nobody has on record yet is not to outlive the only one who knows of it.
  *
  * A connection is one command. Its first message is AGENT_SPAWN (or AGENT_PING, answered by AGENT_PONG); the answers
  * are AGENT_STARTED or AGENT_REFUSED, then AGENT_EXITED. End of file before AGENT_EXITED kills the command and every
@@ -21,7 +23,7 @@
 #ifndef STOCKADE_AGENT_PROTO_H
 #define STOCKADE_AGENT_PROTO_H
 
-#define AGENT_VERSION 4u
+#define AGENT_VERSION 5u
 
 enum agent_msg {
     AGENT_BOOT = 1,    /* see below */
@@ -47,15 +49,13 @@ enum agent_msg {
     AGENT_ATTACHED = 21,       /* u64 the session's number in this sandbox; fds: its terminal's master, if it has one */
     AGENT_SESSION_HAND_OVER = 22, /* u64 number; fds: write end of a packet pipe, where all answers come from now on */
     AGENT_QUIT = 23,              /* empty: as SIGTERM from outside: ends the sandbox. No answer but the end */
-    AGENT_RESIZE = 24, /* u32 rows, u32 columns of its terminal; for bridges alone (relay_proto.h). No answer */
+    AGENT_RESIZE = 24,  /* u32 rows, u32 columns of its terminal; for bridges alone (relay_proto.h). No answer */
+    AGENT_RELEASE = 25, /* empty: on the boot connection: the sandbox outlives its host from now on. No answer */
 };
 
-#define AGENT_LEASE 1u /* end of file on the boot connection means: exit, and with it the whole sandbox */
-
 /*
- * AGENT_BOOT: fds: the listening socket, a pipe to permfs (PERMFS_ENDED_*), and with AGENT_LEASE a pidfd of the host,
- * whose end is the sandbox's too. Body: u32 version, u32 flags, u32 grace of a stop in ms, u64 max_lifetime and u64
- * idle_timeout in ms (0 = none).
+ * AGENT_BOOT: fds: the listening socket, a pipe to permfs (PERMFS_ENDED_*), a pidfd of the host. Body: u32 version, u32
+ * grace of a stop in ms, u64 max_lifetime and u64 idle_timeout in ms (0 = none).
  */
 /*
  * AGENT_SPAWN: fds: stdin, stdout, stderr, and with AGENT_CGROUP a cgroup's cgroup.procs and cgroup.kill, open for

@@ -58,7 +58,7 @@ struct rise {
     struct boot boot;
     struct cgroup_made cgroups;
     int boot_dir_fd, boot_fd, listen_fd, init_fd, lease_fd;
-    int host_fd;                /* pidfd of this process, if the sandbox ends with it */
+    int host_fd;                /* pidfd of this process */
     int notes_fds[2], ended_fd; /* pipe from the agent to permfs, and where permfs writes what it says to */
 };
 
@@ -189,22 +189,22 @@ static int32_t step_boot(struct op *op, struct rise *rise)
 
 static int32_t step_guard(struct op *op, struct rise *rise)
 {
+    bool is_hosts = rise->locked->record.spec.lifetime == RT_LIFETIME_HOST;
+
     rise->ended_fd = record_ended_make(rise->locked->box_fd);
     if (rise->ended_fd < 0)
         return op_fail(op, error_status(-rise->ended_fd), -rise->ended_fd, "%s/ended", rise->paths.box);
-    if (rise->locked->record.spec.lifetime == RT_LIFETIME_HOST) {
-        rise->host_fd = proc_self_open();
-        if (rise->host_fd < 0)
-            return op_fail(op, error_status(-rise->host_fd), -rise->host_fd, "pidfd of this process");
-    }
-    return permfs_guard(op, rise->permfs.fd, rise->init_fd, rise->notes_fds[0], rise->ended_fd, rise->host_fd);
+    rise->host_fd = proc_self_open();
+    if (rise->host_fd < 0)
+        return op_fail(op, error_status(-rise->host_fd), -rise->host_fd, "pidfd of this process");
+    return permfs_guard(op, rise->permfs.fd, rise->init_fd, rise->notes_fds[0], rise->ended_fd,
+                        is_hosts ? rise->host_fd : -1);
 }
 
 static int32_t step_agent(struct op *op, struct rise *rise)
 {
     const struct record *record = &rise->locked->record;
     const struct agent_terms terms = {
-        .lease = record->spec.lifetime == RT_LIFETIME_HOST,
         .stop_grace_ms = (uint32_t)op->rt->settings->stop_grace_ms,
         .max_lifetime_ms = record->spec.max_lifetime_ms,
         .idle_timeout_ms = record->spec.idle_timeout_ms,
@@ -240,11 +240,18 @@ static int32_t step_record(struct op *op, struct rise *rise)
         live_unref(live);
         return status;
     }
-    live->lease_fd = take_fd(&rise->lease_fd);
-    if (record->spec.lifetime == RT_LIFETIME_HOST)
+    if (record->spec.lifetime == RT_LIFETIME_HOST) {
+        live->lease_fd = take_fd(&rise->lease_fd);
         live->permfs_fd = take_fd(&rise->permfs.fd);
+    }
     live_publish(op->rt, live);
     return RT_OK;
+}
+
+/* Now that any process can find it, a persistent one no longer needs this one. */
+static int32_t step_release(struct op *op, struct rise *rise)
+{
+    return rise->lease_fd < 0 ? RT_OK : agent_release(op, rise->lease_fd);
 }
 
 static const struct {
@@ -262,6 +269,7 @@ static const struct {
     { "guard the sandbox", step_guard },
     { "reach the agent", step_agent },
     { "record the start", step_record },
+    { "release the agent", step_release },
 };
 
 /* What the backend said before it failed, behind the message. */

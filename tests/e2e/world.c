@@ -1,5 +1,6 @@
 #include "world.h"
 
+#include "build.h"
 #include "proc.h"
 
 #include <stdio.h>

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdint.h>
@@ -205,14 +204,4 @@ void command_result_release(struct command_result *result)
     free(result->out);
     free(result->err);
     result->out = result->err = NULL;
-}
-
-char *build_path(const char *name)
-{
-    const char *build = getenv("STOCKADE_BUILD");
-    char dir[PATH_MAX], *path;
-
-    if (!realpath(build && *build ? build : "build", dir) || asprintf(&path, "%s/%s", dir, name) < 0)
-        abort();
-    return path;
 }

@@ -39,7 +39,4 @@ bool command_await(int fd, const char *text);
 /* Takes its remaining output and its end. */
 void command_finish(struct command_running *running, struct command_result *ret);
 
-/* Path of what the build made: $STOCKADE_BUILD (default "build") and name, absolute; to be freed. */
-char *build_path(const char *name);
-
 #endif

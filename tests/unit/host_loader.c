@@ -1,5 +1,5 @@
 /* Finding and refusing plugins: one message per cause, naming file and reason, and the host lives on (contract B2). */
-#include "command.h"
+#include "build.h"
 #include "host/stockade.h"
 #include "proc.h"
 #include "tree.h"

@@ -1,5 +1,5 @@
 /* Choosing and opening runtimes: precedence, two at once, logs, state directories, failures (contract B1, B2). */
-#include "command.h"
+#include "build.h"
 #include "host/stockade.h"
 #include "proc.h"
 #include "tree.h"
