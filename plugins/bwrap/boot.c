@@ -263,12 +263,16 @@ bool bwrap_died_why(struct op *op, const struct record *record, char *why, size_
 {
     bool is_v1 = false;
     cleanup_fd int dir = -1, count = -1;
+    enum oom_verdict verdict;
 
     if (proc_id_is_alive(&record->init)) /* it is something else that has died */
         return true;
     dir = box_cgroup_open(op, record, CGROUP_MEMORY, &is_v1);
     count = oom_open(dir, is_v1);
-    if (oom_kills(count))
+    verdict = oom_verdict(&record->init);
+    if (verdict == OOM_KILLED)
+        snprintf(why, size, "its init process was killed for want of memory");
+    else if (verdict == OOM_UNKNOWN && oom_kills(count))
         snprintf(why, size, "its init process has died, where the kernel had killed for want of memory");
     return true;
 }

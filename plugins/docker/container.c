@@ -5,9 +5,11 @@
 #include "info.h"
 #include "json.h"
 #include "mounts.h"
+#include "oom.h"
 #include "relay.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -398,8 +400,19 @@ int32_t docker_boot(struct op *op, struct boot *boot)
 
 struct obituary {
     bool oom, dead;
-    char code[24], signal[8];
+    char code[24];
+    int signal; /* that the Engine was told to send, the last */
 };
+
+/* What the exit code of an init means that a signal has killed, as a shell's does. */
+static int obituary_signal(const struct obituary *obituary)
+{
+    int code = atoi(obituary->code);
+
+    if (obituary->dead && code > 128) /* the agent ends with no such code by itself */
+        return code - 128;
+    return obituary->signal == SIGTERM ? SIGTERM : 0; /* which the agent heeds, and no other */
+}
 
 /* {"Action": "die", "Actor": {"Attributes": {"exitCode": "137"}}} and the like. */
 static bool event_take(void *arg, const cJSON *event)
@@ -412,10 +425,8 @@ static bool event_take(void *arg, const cJSON *event)
 
     if (!strcmp(action, "oom"))
         obituary->oom = true;
-    if (!strcmp(action, "kill")) { /* by the Engine's own hand: what the kernel killed before was not the init */
-        obituary->oom = false;
-        snprintf(obituary->signal, sizeof obituary->signal, "%s", json_str(attributes, "signal", "", &ok));
-    }
+    if (!strcmp(action, "kill"))
+        obituary->signal = atoi(json_str(attributes, "signal", "", &ok));
     if (!strcmp(action, "die")) {
         snprintf(obituary->code, sizeof obituary->code, "%s", json_str(attributes, "exitCode", "", &ok));
         obituary->dead = true;
@@ -472,22 +483,24 @@ static void events_read(struct op *op, const struct record *record, struct obitu
 bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size)
 {
     struct obituary obituary = { 0 };
-    int code;
+    enum oom_verdict verdict;
+    int sig;
 
     if (proc_id_is_alive(&record->init)) /* it is something else that has died */
         return true;
     if (!verdict_await(op, record, &obituary))
         return false;
     events_read(op, record, &obituary);
-    code = atoi(obituary.code);
-    if (obituary.oom)
+    sig = obituary_signal(&obituary);
+    verdict = sig == SIGKILL || !obituary.dead ? oom_verdict(&record->init) : OOM_SPARED;
+    if (verdict == OOM_KILLED)
         snprintf(why, size, "its container was killed for want of memory");
-    else if (obituary.signal[0])
-        snprintf(why, size, "its container was killed by signal %s", obituary.signal);
-    else if (obituary.dead && code > 128) /* its agent ends with no such code by itself */
-        snprintf(why, size, "its container was killed by signal %d", code - 128);
+    else if (verdict == OOM_UNKNOWN && sig == SIGKILL && obituary.oom && obituary.signal != SIGKILL)
+        snprintf(why, size, "its container was killed by signal 9, where the kernel had killed for want of memory");
+    else if (sig)
+        snprintf(why, size, "its container was killed by signal %d", sig);
     else if (obituary.dead)
-        snprintf(why, size, "its container ended with exit code %d", code);
+        snprintf(why, size, "its container ended with exit code %s", obituary.code);
     return true;
 }
 

@@ -328,6 +328,26 @@ const struct run *in(const char *session, const char *format, ...)
     return r;
 }
 
+static void *runner_run(void *arg)
+{
+    struct runner *runner = arg;
+
+    runner->run = run_request(runner->sandbox, REQUEST(.shell = runner->shell, .timeout_ms = RT_FOREVER));
+    return NULL;
+}
+
+void runner_start(struct runner *runner, const char *sandbox, const char *shell)
+{
+    *runner = (struct runner){ .sandbox = sandbox, .shell = shell };
+    HOST_MUST(pthread_create(&runner->thread, NULL, runner_run, runner) == 0);
+}
+
+const struct run *runner_join(struct runner *runner)
+{
+    pthread_join(runner->thread, NULL);
+    return runner->run;
+}
+
 const char *run_describe(const struct run *r)
 {
     static _Thread_local char text[4096];

@@ -153,6 +153,15 @@ const struct run *in(const char *session, const char *format, ...) __attribute__
 const char *run_describe(const struct run *run); /* for failures; static storage of the thread */
 int run_is(const struct run *run, int32_t code, const char *out);
 
+/* A command of a sandbox's that runs in a thread of its own, without a timeout. */
+struct runner {
+    pthread_t thread;
+    const char *sandbox, *shell; /* borrowed */
+    const struct run *run;
+};
+void runner_start(struct runner *runner, const char *sandbox, const char *shell);
+const struct run *runner_join(struct runner *runner);
+
 /*
  * The timeout of a command that is to be ended by it and has something to do before, which a busy machine takes its
  * time for; and a grace that nothing needs which ends at the first word.

@@ -210,21 +210,6 @@ CONFORMANCE_TEST(lifecycle, L3_start_after_stop_keeps_the_workspace)
     }
 }
 
-/* A command in another thread, for what happens to it when the sandbox ends. */
-struct runner {
-    pthread_t thread;
-    const char *shell;
-    const struct run *run;
-};
-
-static void *runner_run(void *arg)
-{
-    struct runner *me = arg;
-
-    me->run = run_request("box", REQUEST(.shell = me->shell, .timeout_ms = RT_FOREVER));
-    return NULL;
-}
-
 /* Starts commands that never end, and waits until each has begun. */
 static void runners_start(struct runner *runners, int n, const char *marker)
 {
@@ -232,8 +217,7 @@ static void runners_start(struct runner *runners, int n, const char *marker)
 
     for (int i = 0; i < n; i++) {
         snprintf(text, sizeof text, "%s; touch up%d; echo so far; sleep %s", i % 2 ? "trap '' TERM" : ":", i, marker);
-        runners[i].shell = strdup(text);
-        HOST_MUST(pthread_create(&runners[i].thread, NULL, runner_run, &runners[i]) == 0);
+        runner_start(&runners[i], "box", strdup(text));
     }
     for (int i = 0; i < n; i++) {
         snprintf(text, sizeof text, "up%d", i);
@@ -244,8 +228,7 @@ static void runners_start(struct runner *runners, int n, const char *marker)
 static void runners_expect(struct runner *runners, int n, const char *marker)
 {
     for (int i = 0; i < n; i++) {
-        pthread_join(runners[i].thread, NULL);
-        EXPECT_RUN_STATUS(RT_E_NOT_RUNNING, runners[i].run);
+        EXPECT_RUN_STATUS(RT_E_NOT_RUNNING, runner_join(&runners[i]));
         free((char *)runners[i].shell);
     }
     cr_expect(proc_count(marker, NULL) == 0, "processes of the sandbox live on");

@@ -2,8 +2,8 @@
 #ifndef STOCKADE_TEST_ENGINE_CONTAINER_H
 #define STOCKADE_TEST_ENGINE_CONTAINER_H
 
-#include <pthread.h>
 #include <stdbool.h>
+#include <sys/types.h>
 
 /* Runs `docker ...`; its stdout without the last newline, to be freed. Fails the test if it does not exit with 0. */
 char *docker_text(const char *const *args);
@@ -14,18 +14,11 @@ char *docker_host(void);
 
 /* The backend id of a running sandbox: its container; to be freed. */
 char *container_of(const char *sandbox);
+/* The init of a running container, as this machine knows it. */
+pid_t init_of(const char *container);
 /* Containers that this test's sandbox of that id has, also ended ones; NULL: of all its sandboxes. */
 int containers_of(const char *sandbox);
 /* Waits until the sandbox is in this state, at most HANG_MS; the last error, to be freed. */
 char *await_status(const char *sandbox, int status);
-
-/* A command of a sandbox's that runs in a thread of its own, without a timeout. */
-struct runner {
-    pthread_t thread;
-    const char *sandbox, *shell; /* borrowed */
-    const struct run *run;
-};
-void runner_start(struct runner *runner, const char *sandbox, const char *shell);
-const struct run *runner_join(struct runner *runner);
 
 #endif

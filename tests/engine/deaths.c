@@ -14,11 +14,7 @@ static void end_init(const char *container, const char *const *deed)
     size_t n = 1;
 
     if (!deed) {
-        char *pid =
-            docker_text((const char *const[]){ "docker", "inspect", "--format", "{{.State.Pid}}", container, NULL });
-
-        HOST_MUST(kill((pid_t)atoi(pid), SIGKILL) == 0);
-        free(pid);
+        HOST_MUST(kill(init_of(container), SIGKILL) == 0);
         return;
     }
     while (*deed)
@@ -86,41 +82,92 @@ CONFORMANCE_TEST(deaths, L8_destroyed_after_its_container_is_gone)
     free(container);
 }
 
-/*
- * The kernel kills a command of the sandbox's for its limit of memory, which the Engine hears of; then, or not, the
- * Engine is told to kill the container, and that is another cause.
- */
-static void killed_after_oom(const char *const *deed, const char *cause, const char *not_the_cause)
+static void limited_up(void)
 {
-    const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 << 20 };
+    static const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 << 20 };
+    const rt_rule rule = WRITE_ALL;
     rt_sandbox_spec spec = box_spec("box");
-    const struct run *run;
-    char *container, *why;
 
     spec.limits = &limits;
+    spec.rules = &rule;
+    spec.n_rules = 1;
     box_up_spec(&spec);
+}
+
+static void limited_died(const char *cause, const char *not_the_cause)
+{
+    char *why = await_status("box", RT_SANDBOX_ERROR);
+
+    cr_expect(strstr(why, cause) && !strstr(why, not_the_cause), "%s", why);
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_RUN(run_argv("box", ARGV("echo", "again")), 0, "again\n");
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    free(why);
+}
+
+/* What is written to a file in memory is no process's: the kernel chooses the init, which is told to look the largest.
+ */
+CONFORMANCE_TEST(deaths, L8_for_want_of_memory)
+{
+    struct runner runner;
+    char path[64], *container;
+    FILE *file;
+
+    limited_up();
+    runner_start(&runner, "box",
+                 "touch up; until [ -e go ]; do sleep 0.1; done; head -c 48000000 /dev/zero >/dev/shm/x");
+    cr_assert(tree_await(fx.codebase, "up"));
+    container = container_of("box");
+    snprintf(path, sizeof path, "/proc/%d/oom_score_adj", (int)init_of(container));
+    file = fopen(path, "we");
+    HOST_MUST(file && fputs("1000", file) >= 0 && fclose(file) == 0);
+    HOST_MUST(tree_put(fx.codebase, "go", ""));
+    EXPECT_RUN_STATUS(RT_E_UNAVAILABLE, runner_join(&runner));
+    limited_died("want of memory", "signal");
+    free(container);
+}
+
+/*
+ * The kernel kills a command of the sandbox's for its limit of memory, of which the Engine may hear later than of what
+ * befalls the container next, by whomever: that is another cause.
+ */
+static void killed_after_oom(const char *const *deed)
+{
+    const struct run *run;
+    char *container;
+
+    limited_up();
     run = sh("box", "head -c 200000000 /dev/zero | tail -c 99999999 | wc -c");
     cr_expect(run->status == RT_OK && (run->flags & RT_RESULT_OOM), "%s", run_describe(run));
     cr_expect(box_status("box") == RT_SANDBOX_RUNNING);
     container = container_of("box");
     end_init(container, deed);
-    why = await_status("box", RT_SANDBOX_ERROR);
-    cr_expect(strstr(why, cause) && !strstr(why, not_the_cause), "%s", why);
-    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
-    EXPECT_RUN(run_argv("box", ARGV("echo", "again")), 0, "again\n");
-    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    limited_died("killed by signal 9", "memory");
     free(container);
-    free(why);
-}
-
-CONFORMANCE_TEST(deaths, L8_for_want_of_memory)
-{
-    killed_after_oom(NULL, "want of memory", "signal");
 }
 
 CONFORMANCE_TEST(deaths, L8_killed_long_after_it_wanted_memory)
 {
-    killed_after_oom(ARGV("kill"), "killed by signal 9", "memory");
+    killed_after_oom(ARGV("kill"));
+}
+
+CONFORMANCE_TEST(deaths, L8_killed_from_outside_after_it_wanted_memory)
+{
+    killed_after_oom(NULL);
+}
+
+/* What the agent does not heed has not ended it. */
+CONFORMANCE_TEST(deaths, L8_killed_after_a_signal_that_does_nothing)
+{
+    char *container;
+
+    limited_up();
+    container = container_of("box");
+    DOCKER("kill", "--signal", "USR1", container);
+    EXPECT_RUN(run_argv("box", ARGV("echo", "lives")), 0, "lives\n");
+    end_init(container, NULL);
+    limited_died("killed by signal 9", "10");
+    free(container);
 }
 
 /* Frozen, nothing inside answers: commands keep their time-outs, and stop and destroy do their work. */

@@ -83,12 +83,9 @@ static void lasting_up(const char *id)
 /* The cgroups of a container, as the host sees them; to be freed. */
 static char *cgroups_of_container(const char *container)
 {
-    char *pid =
-             docker_text((const char *const[]){ "docker", "inspect", "--format", "{{.State.Pid}}", container, NULL }),
-         *cgroups = cgroups_of((pid_t)atoi(pid));
+    char *cgroups = cgroups_of(init_of(container));
 
     cr_assert(cgroups[0], "the container has no cgroups");
-    free(pid);
     return cgroups;
 }
 
