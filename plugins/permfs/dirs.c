@@ -59,8 +59,8 @@ void dirs_unpin(struct node_table *t, struct node *dir)
 {
     pthread_mutex_lock(&t->lock);
     dir->fd_pins--;
+    node_put_locked(t, dir);
     pthread_mutex_unlock(&t->lock);
-    node_put(t, dir);
 }
 
 void dirs_drop_all(struct node_table *t)
@@ -221,32 +221,28 @@ static int pin_once(struct node_table *t, struct node *dir, int *ret_fd)
     return r;
 }
 
-static uint64_t moves_now(struct node_table *t)
-{
-    uint64_t moves;
-
-    pthread_mutex_lock(&t->lock);
-    moves = t->moves;
-    pthread_mutex_unlock(&t->lock);
-    return moves;
-}
-
 static bool is_gone(int r)
 {
     return r == -ESTALE || r == -ENOENT || r == -ENOTDIR || r == -ELOOP;
 }
 
-static bool pin_fast(struct node_table *t, struct node *dir, int *ret_fd)
+/* Lock held. */
+static bool pin_usable(struct node_table *t, struct node *dir, int64_t now, int *ret_fd)
 {
-    int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
+    if (!is_usable(t, dir, now))
+        return false;
+    pin(t, dir);
+    *ret_fd = dir->fd;
+    return true;
+}
+
+bool dirs_pin_usable(struct node_table *t, struct node *dir, int *ret_fd)
+{
+    const int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
     bool usable;
 
     pthread_mutex_lock(&t->lock);
-    usable = is_usable(t, dir, now);
-    if (usable) {
-        pin(t, dir);
-        *ret_fd = dir->fd;
-    }
+    usable = pin_usable(t, dir, now, ret_fd);
     pthread_mutex_unlock(&t->lock);
     return usable;
 }
@@ -255,15 +251,15 @@ int dirs_pin(struct node_table *t, struct node *dir, int *ret_fd)
 {
     if (!S_ISDIR(dir->kind))
         return -ENOTDIR;
-    if (pin_fast(t, dir, ret_fd))
+    if (dirs_pin_usable(t, dir, ret_fd))
         return 0;
     for (int i = 0;; i++) {
-        uint64_t moves = moves_now(t);
+        uint64_t moves = atomic_load(&t->moves);
         int r = pin_once(t, dir, ret_fd);
 
         if (!is_gone(r))
             return r;
-        if (i == MOVE_RETRIES || moves == moves_now(t))
+        if (i == MOVE_RETRIES || moves == atomic_load(&t->moves))
             return -ESTALE;
     }
 }
@@ -292,8 +288,10 @@ void place_release(struct node_table *t, struct place *place)
 
 static int place_of_node(struct node_table *t, struct node *node, struct place *ret)
 {
+    const int64_t now = clock_ns(CLOCK_MONOTONIC_COARSE);
     struct node *dir;
-    int r;
+    bool pinned;
+    int r = 0;
 
     ret->name = ret->room;
     ret->room[0] = 0;
@@ -304,12 +302,16 @@ static int place_of_node(struct node_table *t, struct node *node, struct place *
     }
     pthread_mutex_lock(&t->lock);
     dir = node->parent;
-    dir->refs++;
     memcpy(ret->room, node->name, node->name_len + 1);
+    pinned = pin_usable(t, dir, now, &ret->fd);
+    if (!pinned)
+        dir->refs++;
     pthread_mutex_unlock(&t->lock);
-    r = dirs_pin(t, dir, &ret->fd);
     ret->dir = dir;
-    node_put(t, dir);
+    if (!pinned) {
+        r = dirs_pin(t, dir, &ret->fd);
+        node_put(t, dir);
+    }
     return r;
 }
 
@@ -318,7 +320,7 @@ int place_run(struct node_table *t, struct node *node, place_fn *fn, void *arg)
     struct place place;
 
     for (int i = 0;; i++) {
-        uint64_t moves = moves_now(t);
+        uint64_t moves = atomic_load(&t->moves);
         int r = place_of_node(t, node, &place);
 
         if (!r) {
@@ -327,7 +329,7 @@ int place_run(struct node_table *t, struct node *node, place_fn *fn, void *arg)
         }
         if (!is_gone(r))
             return r;
-        if (i == MOVE_RETRIES || moves == moves_now(t))
+        if (i == MOVE_RETRIES || moves == atomic_load(&t->moves))
             return -ESTALE;
     }
 }

@@ -23,6 +23,8 @@ struct place {
  * it, or another -errno.
  */
 int dirs_pin(struct node_table *t, struct node *dir, int *ret_fd);
+/* The same where it has an fd that is trusted; false elsewhere. */
+bool dirs_pin_usable(struct node_table *t, struct node *dir, int *ret_fd);
 void dirs_unpin(struct node_table *t, struct node *dir);
 
 /* No directory stays open but those in use, and those are checked when they are used again. */

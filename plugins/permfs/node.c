@@ -1,6 +1,7 @@
 #include "node.h"
 
 #include <errno.h>
+#include <sanitizer/asan_interface.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,25 +14,26 @@
 /* A change within one tick of the clock of the filesystem below leaves mtime and ctime as they were. */
 #define SETTLE_NS INT64_C(100000000)
 
-static size_t hash_name(const struct node *parent, const char *name, size_t len)
+static uint64_t hash_name(const struct node *parent, const char *name, size_t len)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325) ^ ((uint64_t)(uintptr_t)parent >> 4); /* FNV-1a */
 
     for (size_t i = 0; i < len; i++)
         h = (h ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
-    return (size_t)(h ^ (h >> 29));
+    return h ^ (h >> 29);
 }
 
-static struct node **bucket_of(struct node_table *t, const struct node *parent, const char *name, size_t len)
+static struct node **bucket_of(struct node_table *t, uint64_t hash)
 {
-    return &t->buckets[hash_name(parent, name, len) & (t->n_buckets - 1)];
+    return &t->buckets[hash & (t->n_buckets - 1)];
 }
 
 static struct node *find(struct node_table *t, const struct node *parent, const char *name, size_t len)
 {
-    struct node *n = *bucket_of(t, parent, name, len);
+    const uint64_t hash = hash_name(parent, name, len);
+    struct node *n = *bucket_of(t, hash);
 
-    while (n && (n->parent != parent || n->name_len != len || memcmp(n->name, name, len) != 0))
+    while (n && (n->hash != hash || n->parent != parent || n->name_len != len || memcmp(n->name, name, len) != 0))
         n = n->next;
     return n;
 }
@@ -46,7 +48,7 @@ static void grow(struct node_table *t)
         return;
     for (size_t i = 0; i < t->n_buckets; i++)
         for (struct node *node = t->buckets[i], *next; node; node = next) {
-            struct node **b = &buckets[hash_name(node->parent, node->name, node->name_len) & (n - 1)];
+            struct node **b = &buckets[node->hash & (n - 1)];
 
             next = node->next;
             node->next = *b;
@@ -63,7 +65,8 @@ static void hash_insert(struct node_table *t, struct node *node)
 
     if (t->n_nodes >= t->n_buckets)
         grow(t);
-    b = bucket_of(t, node->parent, node->name, node->name_len);
+    node->hash = hash_name(node->parent, node->name, node->name_len);
+    b = bucket_of(t, node->hash);
     node->next = *b;
     *b = node;
     node->hashed = true;
@@ -72,7 +75,7 @@ static void hash_insert(struct node_table *t, struct node *node)
 
 static void hash_remove(struct node_table *t, struct node *node)
 {
-    struct node **p = bucket_of(t, node->parent, node->name, node->name_len);
+    struct node **p = bucket_of(t, node->hash);
 
     if (!node->hashed)
         return;
@@ -84,17 +87,45 @@ static void hash_remove(struct node_table *t, struct node *node)
     t->n_nodes--;
 }
 
+static struct node *alloc_node(struct node_table *t)
+{
+    struct node *node;
+
+    if (!t->n_spare)
+        return calloc(1, sizeof *node);
+    node = t->spare[--t->n_spare];
+    ASAN_UNPOISON_MEMORY_REGION(node, sizeof *node);
+    memset(node, 0, sizeof *node);
+    return node;
+}
+
+static void spare_node(struct node_table *t, struct node *node)
+{
+    if (t->n_spare == SPARE_MAX) {
+        free(node);
+        return;
+    }
+    ASAN_POISON_MEMORY_REGION(node, sizeof *node);
+    t->spare[t->n_spare++] = node;
+}
+
+static void free_name(struct node *node)
+{
+    if (node->name != node->name_room)
+        free(node->name);
+}
+
 static void free_node(struct node_table *t, struct node *node)
 {
     LIST_REMOVE(node, all);
     if (!S_ISDIR(node->kind))
         node_names_remove_locked(t, node);
-    free(node->name);
-    free(node);
+    free_name(node);
+    spare_node(t, node);
 }
 
-/* Frees the node if nothing holds it, then its parent if that was the last to hold it, and so on. Lock held. */
-static void unref(struct node_table *t, struct node *node)
+/* Frees the node if nothing holds it, then its parent if that was the last to hold it, and so on. */
+void node_put_locked(struct node_table *t, struct node *node)
 {
     while (node && node->parent && --node->refs == 0) {
         struct node *parent = node->parent;
@@ -161,6 +192,8 @@ void node_table_release(struct node_table *t)
             close(node->fd);
         free_node(t, node);
     }
+    while (t->n_spare)
+        free(alloc_node(t));
     close_handles(&t->root);
     if (t->inotify >= 0)
         close(t->inotify);
@@ -173,13 +206,13 @@ void node_table_release(struct node_table *t)
 
 static struct node *make(struct node_table *t, struct node *parent, const char *name, size_t len, const struct stat *st)
 {
-    struct node *node = calloc(1, sizeof *node);
+    struct node *node = alloc_node(t);
 
     if (!node)
         return NULL;
-    node->name = strndup(name, len);
+    node->name = len < sizeof node->name_room ? memcpy(node->name_room, name, len) : strndup(name, len);
     if (!node->name) {
-        free(node);
+        spare_node(t, node);
         return NULL;
     }
     node->name_len = len;
@@ -248,7 +281,7 @@ void node_forget(struct node_table *t, struct node *node, uint64_t lookups)
     if (node->parent && lookups && node->lookups) {
         node->lookups -= lookups < node->lookups ? lookups : node->lookups;
         if (!node->lookups)
-            unref(t, node);
+            node_put_locked(t, node);
     }
     pthread_mutex_unlock(&t->lock);
 }
@@ -256,7 +289,7 @@ void node_forget(struct node_table *t, struct node *node, uint64_t lookups)
 void node_put(struct node_table *t, struct node *node)
 {
     pthread_mutex_lock(&t->lock);
-    unref(t, node);
+    node_put_locked(t, node);
     pthread_mutex_unlock(&t->lock);
 }
 
@@ -361,7 +394,7 @@ static void place(struct node_table *t, struct node *node, struct node *parent, 
     struct node *old_parent = node->parent;
 
     hash_remove(t, node);
-    free(node->name);
+    free_name(node);
     node->name = name;
     node->name_len = strlen(name);
     node->parent = parent;
@@ -370,7 +403,7 @@ static void place(struct node_table *t, struct node *node, struct node *parent, 
     node->state_epoch = 0;
     if (S_ISDIR(node->kind) && (!before || state_of(t, node) != before))
         t->epoch++;
-    unref(t, old_parent);
+    node_put_locked(t, old_parent);
 }
 
 void node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,

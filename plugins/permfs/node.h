@@ -47,8 +47,10 @@ struct handle {
 
 struct node {
     struct node *parent; /* counted; NULL for the root */
-    char *name;          /* "" for the root */
+    uint64_t hash;       /* of parent and name */
+    char *name;          /* "" for the root; in name_room if it is short */
     size_t name_len;
+    char name_room[24];
     struct node *next;    /* in its hash bucket */
     struct node *scratch; /* for walks under the lock */
     bool hashed;          /* found by (parent, name); false once it was removed or replaced */
@@ -89,6 +91,8 @@ struct node {
 
 #define WATCH_BUCKETS 4096
 
+#define SPARE_MAX 512 /* nodes that are not given back to malloc, which takes longer the more of them there are */
+
 struct node_table {
     pthread_mutex_t lock;
     struct node **buckets;
@@ -96,8 +100,10 @@ struct node_table {
     LIST_HEAD(node_list, node) all;
     struct node_list *inodes; /* buckets by inode number */
     size_t n_inode_buckets, n_files;
-    uint64_t generation; /* of the latest node */
-    uint64_t moves;      /* renames so far: what failed across one is tried again */
+    uint64_t generation;    /* of the latest node */
+    _Atomic uint64_t moves; /* renames so far: what failed across one is tried again */
+    struct node *spare[SPARE_MAX];
+    size_t n_spare;
 
     struct rules *rules;
     uint64_t epoch; /* raised when states change otherwise than by a node's own move */
@@ -136,6 +142,7 @@ int node_look_up(struct node_table *t, struct node *parent, const char *name, co
 bool node_differs(struct node_table *t, struct node *parent, const char *name, const struct stat *st);
 void node_forget(struct node_table *t, struct node *node, uint64_t lookups);
 void node_put(struct node_table *t, struct node *node);
+void node_put_locked(struct node_table *t, struct node *node);
 void node_get(struct node_table *t, struct node *node);
 struct node *node_find(struct node_table *t, struct node *dir, const char *name); /* referenced, or NULL */
 bool node_is_in(struct node_table *t, struct node *node, const struct node *dir);
