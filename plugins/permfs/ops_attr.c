@@ -44,6 +44,21 @@ static int allow_view(struct fs *fs, struct node *node)
     return 0;
 }
 
+/*
+ * The kernel asks for a directory's attributes after each change that the sandbox makes in it. Its fd tells them
+ * without a walk, and is right where it is watched: if the host moves it, an event says so (watch.c).
+ */
+static int stat_node(struct fs *fs, struct node *node, bool watched, struct stat *ret)
+{
+    int fd, r;
+
+    if (!watched || fs->delta.on || !dirs_pin_usable(&fs->nodes, node, &fd))
+        return fs_stat(fs, node, ret);
+    r = fstat(fd, ret) < 0 ? -errno : 0;
+    dirs_unpin(&fs->nodes, node);
+    return r;
+}
+
 void fs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
     struct fs *fs = fs_of(req);
@@ -59,7 +74,7 @@ void fs_op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
     } else {
         r = allow_view(fs, node);
         if (!r)
-            r = fs_stat(fs, node, &st);
+            r = stat_node(fs, node, watched, &st);
     }
     reply_attr(req, r, node, &st, watched);
 }

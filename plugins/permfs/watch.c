@@ -240,6 +240,7 @@ static void on_self(struct fs *fs, struct node *dir, uint32_t mask)
         node_unwatched(&fs->nodes, dir);
         forget_children(fs, dir);
     } else if ((mask & IN_MOVE_SELF) && !is_in_place(fs, dir)) {
+        dirs_drop_all(&fs->nodes); /* before the notice: they are not trusted for what is asked then */
         fs_forget_all(fs, fs->watch.session);
     } else {
         fs_forget_attr(fs, dir);

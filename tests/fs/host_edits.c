@@ -271,14 +271,17 @@ FS_TEST(host_edits, replaced_by_a_symlink_and_another_kind)
 FS_TEST(host_edits, a_directory_moved_away_under_a_process)
 {
     struct stat st;
-    int dir;
+    int dir, top;
 
     warm();
     dir = openat(at, "d/sub", O_PATH | O_DIRECTORY);
-    cr_assert(fstatat(dir, "deep", &st, 0) == 0);
+    top = openat(at, "d", O_PATH | O_DIRECTORY);
+    cr_assert(fstatat(dir, "deep", &st, 0) == 0 && fstat(top, &st) == 0);
     cr_assert(renameat(base, "d", AT_FDCWD, strcat(strcpy((char[96]){ 0 }, h.dir), "/gone")) == 0);
+    SEEN(fstat(top, &st) < 0);
     SEEN(openat(dir, "deep", O_RDONLY) < 0);
     SEEN(size_of("d/sub/deep") == -ENOENT);
+    close(top);
     close(dir);
 }
 
