@@ -37,7 +37,7 @@ await() {
     return 1
 }
 
-start_private() {
+start_docker() {
     rm -f "$dir/pid" "$dir/exec/containerd/containerd.pid" # of one that was killed, and its child with it
     # No network of its own: the machine's firewall and bridges stay as they are.
     dockerd --data-root "$dir/root" --exec-root "$dir/exec" --pidfile "$dir/pid" --host "$DOCKER_HOST" \
@@ -60,8 +60,8 @@ podman_places() {
 # Of a limit in its config the service takes the soft one for the hard one, so both are the same; and it gives up its own
 # right to more than 32768 processes. Nobody but cgroupfs and a file is there to keep its cgroups and events. Locks in
 # shared memory would be shared with the machine's own Podman. crun, its default, refuses a machine with both versions of
-# cgroups in use.
-start_podman() {
+# cgroups in use. This machine's registries are asked without TLS, as dockerd does by itself.
+configure_podman() {
     local files processes
     files=$(ulimit -Hn)
     processes=$(ulimit -Hu)
@@ -80,10 +80,15 @@ events_logger = "file"
 events_logfile_path = "$dir/events"
 tmp_dir = "$dir/tmp"
 END
+    printf '[[registry]]\nlocation = "127.0.0.1"\ninsecure = true\n' >"$dir/registries.conf"
     podman_places >"$dir/before"
+}
+
+start_podman() {
+    [ -e "$dir/containers.conf" ] || configure_podman
     # In there, for conmon leaves files where it is started.
     cd "$dir"
-    TMPDIR=$dir CONTAINERS_CONF=$dir/containers.conf podman --root "$dir/root" --runroot "$dir/run" \
+    TMPDIR=$dir CONTAINERS_CONF=$dir/containers.conf CONTAINERS_REGISTRIES_CONF=$dir/registries.conf podman --root "$dir/root" --runroot "$dir/run" \
         system service --time 0 "$DOCKER_HOST" >"$dir/log" 2>&1 </dev/null &
     echo $! >"$dir/pid"
     await $!
@@ -119,10 +124,8 @@ start() {
     echo "$kind" >"$dir/kind"
     if [ -n "${STOCKADE_TEST_DOCKER_HOST:-}" ]; then
         :
-    elif [ "$kind" = podman ]; then
-        start_podman
     else
-        start_private
+        "start_$kind"
     fi
     make_busybox
     make_empty
@@ -130,7 +133,7 @@ start() {
 }
 
 again() {
-    start_private
+    "start_$kind"
 }
 
 # Processes of this directory's daemon, but for that itself: of dockerd its shims, of Podman its monitors and the
@@ -145,19 +148,23 @@ helpers() {
 # What an Engine left that was killed while it made a container: it waits to be started for ever, and no Engine knows.
 half_made() {
     local pid
-    for pid in $(pgrep -fx 'runc init'); do
-        grep -qF "=$dir/root/overlay2/" "/proc/$pid/mountinfo" 2>/dev/null && echo "$pid"
+    for pid in $(pgrep -fx '(/.*/)?runc init'); do
+        grep -qF "=$dir/root/overlay" "/proc/$pid/mountinfo" 2>/dev/null && echo "$pid"
     done || true
+}
+
+end_half_made() {
+    half_made | xargs -r kill -9 2>/dev/null || true
 }
 
 # Of Podman: containers that it did not end itself, and what it left in other places where that was not before.
 podman_tidy() {
-    local place
+    local place until=$((SECONDS + 60))
+    end_half_made # their monitors wait for them
     for place in "$dir"/root/overlay-containers/*/; do
         runc delete --force "$(basename "$place")" 2>/dev/null || true
     done
-    for _ in $(seq 600); do
-        [ -n "$(helpers)" ] || break
+    while [ -n "$(helpers)" ] && [ "$SECONDS" -lt "$until" ]; do
         sleep 0.1
     done
     podman_places | while read -r place; do
@@ -178,7 +185,8 @@ stop_private() {
         done
     fi
     [ "$kind" != podman ] || podman_tidy
-    { helpers; half_made; } | xargs -r kill -9 2>/dev/null || true
+    helpers | xargs -r kill -9 2>/dev/null || true
+    end_half_made
     awk -v below="$dir/" 'index($5, below) == 1 { print $5 }' /proc/self/mountinfo | while read -r mount; do
         umount -l "$mount" 2>/dev/null || true # one that was below another is gone with it
     done

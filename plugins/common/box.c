@@ -18,6 +18,7 @@
 #include <sys/stat.h>
 
 #define KILL_WAIT_MS 5000
+#define FALL_NS      (5 * NS_PER_S) /* for undoing a start at the least */
 
 /* Where things of a sandbox lie on the host. */
 struct paths {
@@ -290,6 +291,17 @@ static void add_output(struct op *op, struct rise *rise, int32_t status)
     }
 }
 
+/* A caller who has no time left is not kept much longer by a backend that stands still: what that leaves, a later open
+ * finds. */
+static int64_t fall_deadline(struct op *op)
+{
+    int64_t least = now_ns() + FALL_NS;
+
+    if (op->deadline_ns)
+        return op->deadline_ns > least ? op->deadline_ns : least;
+    return op_check(op) ? least : 0;
+}
+
 static int32_t box_fall(struct op *op, struct rise *rise, int32_t status, const char *step)
 {
     struct record *record = &rise->locked->record;
@@ -298,6 +310,7 @@ static int32_t box_fall(struct op *op, struct rise *rise, int32_t status, const 
     add_output(op, rise, status);
     op_wrap(op, status, "%s", step);
     op_init_quiet(&quiet, op->rt);
+    quiet.deadline_ns = fall_deadline(op);
     record->monitor.pid = record->monitor.pid ? record->monitor.pid : rise->boot.monitor_pid;
     if (box_down(&quiet, rise->locked, false))
         runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", record->spec.id, quiet.err->message);

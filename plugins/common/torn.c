@@ -93,11 +93,26 @@ static void rename_away(struct op *op, const char *path, const char *id)
         runtime_log(op->rt, RT_LOG_ERROR, "%s/%s holds no sandbox's record: set aside as %s", op->rt->dir, path, aside);
 }
 
+/*
+ * Removes what only Podman makes: the directories to bind into a container that it was still to create when the sandbox
+ * went. Nothing is in them, and no sandbox of ours was ever without a lock.
+ */
+static bool bare_remove(struct op *op, const char *path, int box_fd)
+{
+    static const char *const dirs[] = { "mnt", "boot" };
+
+    for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
+        (void)unlinkat(box_fd, dirs[i], AT_REMOVEDIR);
+    (void)unlinkat(box_fd, "lock", 0);
+    return unlinkat(op->rt->dir_fd, path, AT_REMOVEDIR) == 0;
+}
+
 void torn_set_aside(struct op *op, const char *id)
 {
     char path[ID_MAX + 8];
     cleanup_fd int box_fd = -1, lock_fd = -1;
     struct stat st;
+    bool is_ours;
 
     snprintf(path, sizeof path, "boxes/%s", id);
     box_fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -106,6 +121,7 @@ void torn_set_aside(struct op *op, const char *id)
             rename_away(op, path, id);
         return;
     }
+    is_ours = faccessat(box_fd, "lock", F_OK, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
     lock_fd = file_make(box_fd, "lock", 0, 0600);
     if (lock_fd >= 0 && flock(lock_fd, LOCK_EX | LOCK_NB) < 0)
         return;
@@ -113,5 +129,6 @@ void torn_set_aside(struct op *op, const char *id)
         return;
     if (leavings_end(op, id, box_fd))
         runtime_log(op->rt, RT_LOG_WARN, "ending what runs of '%s': %s", id, op->err->message);
-    rename_away(op, path, id);
+    if (is_ours || !bare_remove(op, path, box_fd))
+        rename_away(op, path, id);
 }

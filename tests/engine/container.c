@@ -25,6 +25,7 @@ char *docker_text(const char *const *args)
 {
     char address[512], *host = docker_host();
     const char *argv[32] = { DOCKER_PATH }, *env[] = { address, "PATH=/usr/bin:/bin", "HOME=/nonexistent", NULL };
+    const struct command command = { .argv = argv, .env = env };
     struct command_result result;
     char *text;
 
@@ -34,7 +35,13 @@ char *docker_text(const char *const *args)
         cr_assert(i < 31);
         argv[i] = args[i];
     }
-    HOST_MUST(command_run(&(struct command){ .argv = argv, .env = env }, &result));
+    HOST_MUST(command_run(&command, &result));
+    /* Podman's service fails a listing while a container that it has begun to list is removed. */
+    for (int ms = 0; result.code != 0 && strstr(result.err, "container not known") && ms < HANG_MS; ms += 100) {
+        command_result_release(&result);
+        sleep_ms(100);
+        HOST_MUST(command_run(&command, &result));
+    }
     cr_assert(result.code == 0, "docker %s: %s", args[1], result.err);
     if (result.out_len && result.out[result.out_len - 1] == '\n')
         result.out[result.out_len - 1] = '\0';
