@@ -2,15 +2,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define PARENTS_MAX 4096
+
+#ifndef XFS_SUPER_MAGIC
+#define XFS_SUPER_MAGIC 0x58465342
+#endif
 
 bool below_name_ok(const char *name)
 {
@@ -76,6 +83,38 @@ int below_is_inside(int fd, int top_fd)
     }
     close(at);
     return is_top;
+}
+
+bool below_is_local(int fd)
+{
+    struct statfs st;
+
+    if (fstatfs(fd, &st) < 0)
+        return false;
+    switch ((unsigned long)st.f_type) {
+    case EXT4_SUPER_MAGIC:
+    case XFS_SUPER_MAGIC:
+    case BTRFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case TMPFS_MAGIC:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool below_is_one(int a, int b)
+{
+    char room_a[BELOW_FD_PATH_MAX], room_b[BELOW_FD_PATH_MAX];
+    int inotify = inotify_init1(IN_CLOEXEC), wd;
+    bool is_one;
+
+    if (inotify < 0)
+        return false;
+    wd = inotify_add_watch(inotify, below_fd_path(a, room_a), IN_DELETE_SELF);
+    is_one = wd >= 0 && inotify_add_watch(inotify, below_fd_path(b, room_b), IN_DELETE_SELF) == wd;
+    close(inotify);
+    return is_one;
 }
 
 const char *below_fd_path(int fd, char *room)

@@ -22,6 +22,13 @@ int below_reopen(int fd, int flags);
 int below_stat(int dir, const char *name, struct stat *ret); /* never follows; "" is the directory itself */
 bool below_same(const struct stat *st, dev_t dev, ino_t ino, mode_t kind);
 int below_is_inside(int fd, int top_fd); /* 1 if the directory fd is top_fd's or below it, 0 if not, or -errno */
+/* Whether all changes of its filesystem are made by this kernel, to the inode that an fd is of. */
+bool below_is_local(int fd);
+/*
+ * Whether two fds are of one inode, and not only of one number. False too if it cannot be told: inotify does, to
+ * whoever may read the file.
+ */
+bool below_is_one(int a, int b);
 /* A path to an open fd, O_PATH or not, for the calls that take neither an fd of that kind nor AT_EMPTY_PATH. */
 const char *below_fd_path(int fd, char *room);
 

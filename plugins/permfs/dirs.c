@@ -319,7 +319,7 @@ int place_run(struct node_table *t, struct node *node, place_fn *fn, void *arg)
 {
     struct place place;
 
-    for (int i = 0;; i++) {
+    for (size_t i = 0, others = 0;; i++) {
         uint64_t moves = atomic_load(&t->moves);
         int r = place_of_node(t, node, &place);
 
@@ -329,7 +329,9 @@ int place_run(struct node_table *t, struct node *node, place_fn *fn, void *arg)
         }
         if (!is_gone(r))
             return r;
-        if (i == MOVE_RETRIES || moves == atomic_load(&t->moves))
+        if (i < MOVE_RETRIES && moves != atomic_load(&t->moves))
+            continue;
+        if (!node_put_next_first(t, node, others++)) /* another of the file's names may be there still */
             return -ESTALE;
     }
 }

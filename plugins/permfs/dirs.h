@@ -35,7 +35,8 @@ int place_of_name(struct node_table *t, struct node *dir, const char *name, stru
 void place_release(struct node_table *t, struct place *place);
 
 /*
- * Runs fn on the place where the node is now; again if it fails with -ESTALE or -ENOENT while renames went on.
+ * Runs fn on the place where the node is now; again if it fails with -ESTALE or -ENOENT while renames went on,
+ * or where the file has another name.
  * Returns what fn returns, but -ESTALE for -ENOENT, -ENOTDIR and -ELOOP: the kernel then looks the name up again.
  */
 typedef int place_fn(struct node_table *t, const struct place *place, struct node *node, void *arg);

@@ -100,6 +100,7 @@ int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX])
         snprintf(why, WHY_MAX, "opening the codebase: %s", strerror(-r));
         return r;
     }
+    fs->nodes.numbers_tell = !fs->delta.on && below_is_local(settings->root_fd);
     pthread_mutex_init(&fs->rename_lock, NULL);
     watch_init(fs);
     return 0;
@@ -127,7 +128,7 @@ struct node *fs_node(struct fs *fs, fuse_ino_t ino)
     return ino == FUSE_ROOT_ID ? &fs->nodes.root : (struct node *)(uintptr_t)(ino ^ ino_mask(fs));
 }
 
-fuse_ino_t fs_ino(struct fs *fs, struct node *node)
+fuse_ino_t fs_ino(const struct fs *fs, const struct node *node)
 {
     return node == &fs->nodes.root ? FUSE_ROOT_ID : (fuse_ino_t)(uintptr_t)node ^ ino_mask(fs);
 }
@@ -173,6 +174,8 @@ int fs_allow(struct fs *fs, struct node *node, enum perm want)
 {
     enum perm perm = node_perm(&fs->nodes, node);
 
+    if (perm < want && node_names_differ(&fs->nodes, node))
+        return -ESTALE;
     if (perm == PERM_NONE && node != &fs->nodes.root)
         return audit_denied(fs, node, NULL, false, -ENOENT);
     return perm >= want || want == PERM_VIEW ? 0 : audit_denied(fs, node, NULL, false, -EACCES);
@@ -230,12 +233,40 @@ static int forget_twins(struct fs *fs, struct node *node)
     return 0;
 }
 
+/*
+ * The node that the file at the place is proven to have, where inode numbers do not tell: to an overlay, names that are
+ * linked below it are a file each, which shows the same number until one is written to. Referenced; NULL if there is
+ * none.
+ */
+static struct node *prove(struct fs *fs, const struct place *place, const struct stat *st)
+{
+    struct node *node = fs->nodes.numbers_tell ? NULL : node_joinable(&fs->nodes, place->dir, place->name, st);
+    bool is_one = false;
+    int one, other;
+
+    if (!node)
+        return NULL;
+    if (!fs_open_path(fs, node, &one)) {
+        other = place_open(&fs->nodes, place, O_PATH, 0);
+        is_one = other >= 0 && below_is_one(one, other);
+        if (other >= 0)
+            close(other);
+        close(one);
+    }
+    if (is_one)
+        return node;
+    node_put(&fs->nodes, node);
+    return NULL;
+}
+
 int fs_enter_known(struct fs *fs, const struct place *place, const struct stat *st, struct fuse_entry_param *ret)
 {
-    struct node *node = NULL;
+    struct node *node = NULL, *proven = prove(fs, place, st);
     bool joins;
-    int r = node_look_up(&fs->nodes, place->dir, place->name, st, &node, &joins);
+    int r = node_look_up(&fs->nodes, place->dir, place->name, st, proven, &node, &joins);
 
+    if (proven)
+        node_put(&fs->nodes, proven);
     if (!r && joins) {
         r = forget_twins(fs, node);
         if (r)

@@ -55,7 +55,9 @@ void fs_epochs_start(struct fs *fs, struct fuse_session *session);
 int fs_set_rules(struct fs *fs, struct fuse_session *session, struct rules *rules);
 /* The kernel drops all that it knows. */
 void fs_forget_all(struct fs *fs, struct fuse_session *session);
-void fs_forget_entry(struct fs *fs, struct fuse_session *session, struct node *node);
+int fs_forget_entries(struct fs *fs, struct fuse_session *session, struct node *node); /* all its names; 0 or -ENOMEM */
+/* After what is allowed has changed with a directory's place: the names of one file that differ now are told apart. */
+void fs_part_names(struct fs *fs);
 extern const struct fuse_lowlevel_ops fs_ops; /* userdata: struct fs */
 
 /* ---- what operations are made of (fs.c) ---- */
@@ -67,7 +69,7 @@ static inline struct fs *fs_of(fuse_req_t req)
 
 /* The nodes that stand behind the kernel's numbers. */
 struct node *fs_node(struct fs *fs, fuse_ino_t ino);
-fuse_ino_t fs_ino(struct fs *fs, struct node *node);
+fuse_ino_t fs_ino(const struct fs *fs, const struct node *node);
 /* Seconds for which the kernel may keep what it was told of a name in the directory, there or not. */
 double fs_timeout(const struct fs *fs, struct node *dir);
 /* The same of a name that is not there: without epochs it cannot be taken back, and holds for FS_MISSING_MS at most. */
@@ -75,7 +77,10 @@ double fs_missing_timeout(const struct fs *fs, struct node *dir);
 #define FS_MISSING_MS 1000u
 void fs_reply(fuse_req_t req, int r); /* r: 0 or -errno */
 
-/* 0 if the node has at least `want`, -ENOENT if it is not visible, -EACCES otherwise. */
+/*
+ * 0 if the node has at least `want`, -ENOENT if it is not visible, -EACCES otherwise; -ESTALE, at which the kernel
+ * looks the name up again, if it may have by the name that is meant.
+ */
 int fs_allow(struct fs *fs, struct node *node, enum perm want);
 /* 0 if an entry of that kind may be made, replaced or removed under the name, -EACCES otherwise. */
 int fs_allow_name(struct fs *fs, struct node *dir, const char *name, bool is_dir);

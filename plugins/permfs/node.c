@@ -14,7 +14,7 @@
 /* A change within one tick of the clock of the filesystem below leaves mtime and ctime as they were. */
 #define SETTLE_NS INT64_C(100000000)
 
-static uint64_t hash_name(const struct node *parent, const char *name, size_t len)
+uint64_t node_hash(const struct node *parent, const char *name, size_t len)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325) ^ ((uint64_t)(uintptr_t)parent >> 4); /* FNV-1a */
 
@@ -28,14 +28,23 @@ static struct node **bucket_of(struct node_table *t, uint64_t hash)
     return &t->buckets[hash & (t->n_buckets - 1)];
 }
 
-static struct node *find(struct node_table *t, const struct node *parent, const char *name, size_t len)
+/* By its own name. */
+static struct node *find_own(struct node_table *t, const struct node *parent, const char *name, size_t len)
 {
-    const uint64_t hash = hash_name(parent, name, len);
+    const uint64_t hash = node_hash(parent, name, len);
     struct node *n = *bucket_of(t, hash);
 
     while (n && (n->hash != hash || n->parent != parent || n->name_len != len || memcmp(n->name, name, len) != 0))
         n = n->next;
     return n;
+}
+
+static struct node *find(struct node_table *t, const struct node *parent, const char *name, size_t len)
+{
+    struct node *node = find_own(t, parent, name, len);
+    struct link *link = node ? NULL : node_link_find_locked(t, parent, name, len);
+
+    return link ? node_of_link(link) : node;
 }
 
 /* Without memory for more buckets the chains grow longer: slower, never wrong. */
@@ -65,7 +74,7 @@ static void hash_insert(struct node_table *t, struct node *node)
 
     if (t->n_nodes >= t->n_buckets)
         grow(t);
-    node->hash = hash_name(node->parent, node->name, node->name_len);
+    node->hash = node_hash(node->parent, node->name, node->name_len);
     b = bucket_of(t, node->hash);
     node->next = *b;
     *b = node;
@@ -73,18 +82,76 @@ static void hash_insert(struct node_table *t, struct node *node)
     t->n_nodes++;
 }
 
-static void hash_remove(struct node_table *t, struct node *node)
+static void take_out(struct node_table *t, struct node *node)
 {
     struct node **p = bucket_of(t, node->hash);
 
-    if (!node->hashed)
-        return;
-    node_unkeep_locked(t, node);
     while (*p != node)
         p = &(*p)->next;
     *p = node->next;
     node->hashed = false;
     t->n_nodes--;
+}
+
+static void hash_remove(struct node_table *t, struct node *node)
+{
+    if (!node->hashed)
+        return;
+    node_unkeep_locked(t, node);
+    take_out(t, node);
+}
+
+/* Makes the link the node's own name; what was that becomes a link, unless it is no name of the node's any more. */
+static void put_first(struct node_table *t, struct link *link)
+{
+    struct node *node = node_of_link(link);
+    const bool had = node->hashed;
+
+    if (had)
+        take_out(t, node);
+    node_link_swap_locked(t, link);
+    hash_insert(t, node);
+    node->state_epoch = 0;
+    if (!had)
+        node_put_locked(t, node_link_remove_locked(t, link));
+}
+
+/* The node that is under the name, which becomes its own. */
+static struct node *find_first(struct node_table *t, const struct node *parent, const char *name, size_t len)
+{
+    struct node *node = find_own(t, parent, name, len);
+    struct link *link = node ? NULL : node_link_find_locked(t, parent, name, len);
+
+    if (!link)
+        return node;
+    node = node_of_link(link);
+    put_first(t, link);
+    return node;
+}
+
+/* The node loses its own name; another takes its place, if there is one. */
+static void lose_name(struct node_table *t, struct node *node)
+{
+    struct link *link = node_first_link(node);
+
+    if (!link) {
+        hash_remove(t, node);
+        return;
+    }
+    put_first(t, link);
+    node_put_locked(t, node_link_remove_locked(t, link));
+}
+
+bool node_put_next_first(struct node_table *t, struct node *node, size_t tried)
+{
+    bool another;
+
+    pthread_mutex_lock(&t->lock);
+    another = tried < node_n_links(node);
+    if (another)
+        put_first(t, node_first_link(node));
+    pthread_mutex_unlock(&t->lock);
+    return another;
 }
 
 static struct node *alloc_node(struct node_table *t)
@@ -119,7 +186,8 @@ static void free_node(struct node_table *t, struct node *node)
 {
     LIST_REMOVE(node, all);
     if (!S_ISDIR(node->kind))
-        node_names_remove_locked(t, node);
+        node_twins_remove_locked(t, node);
+    node_links_free(node);
     free_name(node);
     spare_node(t, node);
 }
@@ -129,8 +197,11 @@ void node_put_locked(struct node_table *t, struct node *node)
 {
     while (node && node->parent && --node->refs == 0) {
         struct node *parent = node->parent;
+        struct link *link;
 
         hash_remove(t, node);
+        while ((link = node_first_link(node)))
+            node_put_locked(t, node_link_remove_locked(t, link));
         node_unwatch_locked(t, node);
         if (node->fd >= 0) {
             TAILQ_REMOVE(&t->fd_lru, node, fd_lru);
@@ -152,7 +223,7 @@ int node_table_init(struct node_table *t, int root_fd, struct rules *rules, size
     if (fstat(root_fd, &st) < 0)
         return -errno;
     t->buckets = calloc(BUCKETS_MIN, sizeof(*t->buckets));
-    if (!t->buckets || node_names_init(t))
+    if (!t->buckets || node_twins_init(t) || node_links_init(t))
         return -ENOMEM;
     t->n_buckets = BUCKETS_MIN;
     pthread_mutex_init(&t->lock, NULL);
@@ -199,9 +270,32 @@ void node_table_release(struct node_table *t)
         close(t->inotify);
     free(t->buckets);
     free(t->inodes);
+    free(t->links);
     free(t->root.name);
     rules_unref(t->rules);
     pthread_mutex_destroy(&t->lock);
+}
+
+static const struct rule_state *state_of(struct node_table *t, struct node *node)
+{
+    struct node *todo = NULL;
+
+    for (struct node *n = node; n && n->state_epoch != t->epoch; n = n->parent) {
+        n->scratch = todo;
+        todo = n;
+    }
+    for (; todo; todo = todo->scratch) {
+        const struct rule_state *up = todo->parent ? todo->parent->state : NULL;
+
+        if (!todo->parent)
+            todo->state = rules_root(t->rules);
+        else
+            todo->state = rules_child(t->rules, up, todo->name, todo->name_len, S_ISDIR(todo->kind));
+        if (!todo->state) /* out of memory: nothing is allowed below, and the next call tries again */
+            return NULL;
+        todo->state_epoch = t->epoch;
+    }
+    return node->state;
 }
 
 static struct node *make(struct node_table *t, struct node *parent, const char *name, size_t len, const struct stat *st)
@@ -226,7 +320,7 @@ static struct node *make(struct node_table *t, struct node *parent, const char *
     LIST_INIT(&node->handles);
     LIST_INSERT_HEAD(&t->all, node, all);
     if (!S_ISDIR(node->kind))
-        node_names_add_locked(t, node);
+        node_twins_add_locked(t, node);
     hash_insert(t, node);
     return node;
 }
@@ -236,21 +330,100 @@ static bool is_same(const struct node *node, const struct stat *st)
     return node->dev == st->st_dev && node->ino == st->st_ino && node->kind == (st->st_mode & S_IFMT);
 }
 
-int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret,
-                 bool *ret_joins)
+static enum perm own_perm(struct node_table *t, struct node *node)
 {
-    size_t len = strlen(name);
-    bool joins = false;
-    struct node *node;
+    const struct rule_state *state = state_of(t, node);
+
+    return state ? rule_state_perm(state) : PERM_NONE;
+}
+
+/* Those that are open have locks; and all names have to come to the same node, whichever is looked up first. */
+static bool is_better(const struct node *node, const struct node *than)
+{
+    const bool open = !LIST_EMPTY(&node->handles);
+
+    return open != !LIST_EMPTY(&than->handles) ? open : node->generation < than->generation;
+}
+
+/*
+ * The node that the file has already, and that the name may become one of the names of. Without an open handle it may
+ * be of a file that is gone, whose number another was given: one that has more links is told to be there still.
+ */
+static struct node *find_joinable(struct node_table *t, struct node *parent, const char *name, size_t len,
+                                  const struct stat *st)
+{
+    struct node *node = S_ISDIR(st->st_mode) ? NULL : node_first_of_inode(t, st->st_ino), *best = NULL;
+    enum perm perm;
+
+    for (; node; node = LIST_NEXT(node, twin)) {
+        if (!is_same(node, st) || (LIST_EMPTY(&node->handles) && (!node->hashed || st->st_nlink < 2)))
+            continue;
+        perm = node_child_perm_locked(t, parent, name, len, false);
+        if (perm > PERM_NONE && perm == own_perm(t, node) && !node_links_differ_locked(t, node, perm) &&
+            (!best || is_better(node, best)))
+            best = node;
+    }
+    return best;
+}
+
+/* Whether the name's node is no longer to be that, with `other` to be had. */
+static bool is_to_leave(struct node_table *t, struct node *node, const struct stat *st, const struct node *other)
+{
+    if (!is_same(node, st) || node_links_differ_locked(t, node, own_perm(t, node)))
+        return true;
+    return other && other != node && LIST_EMPTY(&node->handles);
+}
+
+struct node *node_joinable(struct node_table *t, struct node *parent, const char *name, const struct stat *st)
+{
+    const size_t len = strlen(name);
+    struct node *node, *there;
 
     pthread_mutex_lock(&t->lock);
-    node = find(t, parent, name, len);
-    if (node && !is_same(node, st)) {
-        hash_remove(t, node);
+    there = find(t, parent, name, len);
+    node = find_joinable(t, parent, name, len, st);
+    if (there && node && !is_to_leave(t, there, st, node))
+        node = NULL;
+    if (node)
+        node->refs++;
+    pthread_mutex_unlock(&t->lock);
+    return node;
+}
+
+static struct node *join(struct node_table *t, struct node *node, struct node *parent, const char *name, size_t len)
+{
+    struct link *link = node_link_add_locked(t, node, parent, name, len);
+
+    if (!link)
+        return NULL;
+    put_first(t, link);
+    (void)node_links_perm_locked(t, node, own_perm(t, node)); /* which each of them allows now */
+    return node;
+}
+
+static bool numbers_tell(const struct node_table *t, const struct stat *st)
+{
+    return t->numbers_tell && st->st_dev == t->root.dev;
+}
+
+int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st,
+                 const struct node *proven, struct node **ret, bool *ret_joins)
+{
+    const size_t len = strlen(name);
+    struct node *node, *other;
+    bool joins = false;
+
+    pthread_mutex_lock(&t->lock);
+    node = find_first(t, parent, name, len);
+    other = node && is_same(node, st) && st->st_nlink < 2 ? NULL : find_joinable(t, parent, name, len, st);
+    if (other && other != proven && !numbers_tell(t, st))
+        other = NULL;
+    if (node && is_to_leave(t, node, st, other)) {
+        lose_name(t, node);
         node = NULL;
     }
     if (!node) {
-        node = make(t, parent, name, len, st);
+        node = other ? join(t, other, parent, name, len) : make(t, parent, name, len, st);
         joins = node && node_has_twin_locked(t, node);
     }
     if (node && node->lookups++ == 0)
@@ -317,7 +490,7 @@ bool node_is_in(struct node_table *t, struct node *node, const struct node *dir)
     bool is_in;
 
     pthread_mutex_lock(&t->lock);
-    is_in = node->parent == dir;
+    is_in = node->parent == dir || node_is_linked_in_locked(node, dir);
     pthread_mutex_unlock(&t->lock);
     return is_in;
 }
@@ -359,32 +532,10 @@ void node_removed(struct node_table *t, struct node *parent, const char *name)
     struct node *node;
 
     pthread_mutex_lock(&t->lock);
-    node = find(t, parent, name, strlen(name));
+    node = find_first(t, parent, name, strlen(name));
     if (node)
-        hash_remove(t, node);
+        lose_name(t, node);
     pthread_mutex_unlock(&t->lock);
-}
-
-static const struct rule_state *state_of(struct node_table *t, struct node *node)
-{
-    struct node *todo = NULL;
-
-    for (struct node *n = node; n && n->state_epoch != t->epoch; n = n->parent) {
-        n->scratch = todo;
-        todo = n;
-    }
-    for (; todo; todo = todo->scratch) {
-        const struct rule_state *up = todo->parent ? todo->parent->state : NULL;
-
-        if (!todo->parent)
-            todo->state = rules_root(t->rules);
-        else
-            todo->state = rules_child(t->rules, up, todo->name, todo->name_len, S_ISDIR(todo->kind));
-        if (!todo->state) /* out of memory: nothing is allowed below, and the next call tries again */
-            return NULL;
-        todo->state_epoch = t->epoch;
-    }
-    return node->state;
 }
 
 /* Takes the node's place in the table; the name's memory comes from the caller. Lock held. */
@@ -401,59 +552,157 @@ static void place(struct node_table *t, struct node *node, struct node *parent, 
     parent->refs++;
     hash_insert(t, node);
     node->state_epoch = 0;
+    node_links_changed_locked(node);
     if (S_ISDIR(node->kind) && (!before || state_of(t, node) != before))
         t->epoch++;
     node_put_locked(t, old_parent);
 }
 
-void node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,
+bool node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,
                 bool exchange)
 {
     char *there = strdup(to_name), *back = strdup(name);
     struct node *node, *other;
+    uint64_t epoch;
 
     pthread_mutex_lock(&t->lock);
+    epoch = t->epoch;
     t->moves++;
-    node = find(t, from, name, strlen(name));
     other = find(t, to, to_name, strlen(to_name));
-    if (other)
+    if (other && other == find(t, from, name, strlen(name))) { /* both are names of one file, and stay */
+        pthread_mutex_unlock(&t->lock);
+        free(there);
+        free(back);
+        return false;
+    }
+    other = find_first(t, to, to_name, strlen(to_name));
+    node = find_first(t, from, name, strlen(name));
+    if (other && !(exchange && back))
+        lose_name(t, other);
+    else if (other)
         hash_remove(t, other);
     if (node && there) {
         place(t, node, to, there);
         there = NULL;
     } else if (node) { /* without memory for its new name it is found anew at the next look-up */
-        hash_remove(t, node);
+        lose_name(t, node);
     }
     if (other && exchange && back) {
         place(t, other, from, back);
         back = NULL;
     }
+    epoch -= t->epoch;
     pthread_mutex_unlock(&t->lock);
     free(there);
     free(back);
+    return epoch;
 }
 
 enum perm node_perm(struct node_table *t, struct node *node)
 {
-    const struct rule_state *state;
     enum perm perm;
 
     pthread_mutex_lock(&t->lock);
-    state = state_of(t, node);
-    perm = state ? rule_state_perm(state) : PERM_NONE;
+    perm = own_perm(t, node);
+    if (node->links)
+        perm = node_links_perm_locked(t, node, perm);
     pthread_mutex_unlock(&t->lock);
     return perm;
 }
 
+bool node_names_differ(struct node_table *t, struct node *node)
+{
+    bool differ;
+
+    pthread_mutex_lock(&t->lock);
+    differ = node_links_differ_locked(t, node, own_perm(t, node));
+    pthread_mutex_unlock(&t->lock);
+    return differ;
+}
+
+/* Leaves those that allow what all did, or what its own name does if none does that any more. */
+static void part(struct node_table *t, struct node *node)
+{
+    const enum perm own = own_perm(t, node);
+    enum perm kept;
+    struct link *link;
+
+    if (!node_links_differ_locked(t, node, own))
+        return;
+    kept = node_links_allowed_locked(node);
+    if (own != kept && !node_link_by_perm_locked(t, node, kept, true))
+        kept = own;
+    while ((link = node_link_by_perm_locked(t, node, kept, false)))
+        node_put_locked(t, node_link_remove_locked(t, link));
+    if (own != kept)
+        lose_name(t, node);
+}
+
+/* Those with several names; referenced. */
+static int collect_linked(struct node_table *t, struct nodes *ret)
+{
+    struct node *node;
+
+    ret->n = 0;
+    ret->v = malloc((t->n_links + 1) * sizeof(*ret->v));
+    if (!ret->v)
+        return -ENOMEM;
+    if (!t->n_links)
+        return 0;
+    LIST_FOREACH(node, &t->all, all)
+    if (node_n_links(node)) {
+        node->refs++;
+        ret->v[ret->n++] = node;
+    }
+    return 0;
+}
+
+void nodes_part(struct node_table *t)
+{
+    struct nodes linked;
+
+    pthread_mutex_lock(&t->lock);
+    if (!collect_linked(t, &linked)) {
+        for (size_t i = 0; i < linked.n; i++) {
+            part(t, linked.v[i]);
+            node_put_locked(t, linked.v[i]);
+        }
+        free(linked.v);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+bool nodes_differ(struct node_table *t)
+{
+    bool differ = false;
+    struct nodes linked;
+
+    pthread_mutex_lock(&t->lock);
+    if (!collect_linked(t, &linked)) {
+        for (size_t i = 0; i < linked.n; i++) {
+            differ = differ || node_links_differ_locked(t, linked.v[i], own_perm(t, linked.v[i]));
+            node_put_locked(t, linked.v[i]);
+        }
+        free(linked.v);
+    }
+    pthread_mutex_unlock(&t->lock);
+    return differ;
+}
+
+enum perm node_child_perm_locked(struct node_table *t, struct node *dir, const char *name, size_t len, bool is_dir)
+{
+    const struct rule_state *state = state_of(t, dir);
+
+    state = state ? rules_child(t->rules, state, name, len, is_dir) : NULL;
+    return state ? rule_state_perm(state) : PERM_NONE;
+}
+
 enum perm node_child_perm(struct node_table *t, struct node *dir, const char *name, bool is_dir)
 {
-    const struct rule_state *state;
     enum perm perm;
 
     pthread_mutex_lock(&t->lock);
-    state = state_of(t, dir);
-    state = state ? rules_child(t->rules, state, name, strlen(name), is_dir) : NULL;
-    perm = state ? rule_state_perm(state) : PERM_NONE;
+    perm = node_child_perm_locked(t, dir, name, strlen(name), is_dir);
     pthread_mutex_unlock(&t->lock);
     return perm;
 }

@@ -1,6 +1,7 @@
 /*
- * What the kernel knows of the workspace: one node for each (parent, name) that it has looked up, and each node's
- * rule state, open files and, for directories, an O_PATH fd that is opened when needed (dirs.h).
+ * What the kernel knows of the workspace: a node for each directory and file that it has looked up, with the (parent,
+ * name) that it was found by, of a file all of them that the rules treat alike (node_links.c); and each node's rule
+ * state, open files and, for directories, an O_PATH fd that is opened when needed (dirs.h).
  *
  * The table's lock guards every member below that is not constant. It is the innermost lock but for those inside
  * rules.c, and is never held across a system call on the codebase, other than closing an O_PATH fd and watching a
@@ -46,7 +47,7 @@ struct handle {
 };
 
 struct node {
-    struct node *parent; /* counted; NULL for the root */
+    struct node *parent; /* counted; NULL for the root. Of a file with several names, that of the one used last */
     uint64_t hash;       /* of parent and name */
     char *name;          /* "" for the root; in name_room if it is short */
     size_t name_len;
@@ -75,7 +76,8 @@ struct node {
     struct node *wd_next;
 
     LIST_ENTRY(node) all;  /* of the table, with or without a name; not the root */
-    LIST_ENTRY(node) twin; /* among those of equal inode numbers, see node_names.c; no directories */
+    LIST_ENTRY(node) twin; /* among those of equal inode numbers, see node_twins.c; no directories */
+    struct links *links;   /* files: names beyond its own (node_links.c); NULL for most */
     LIST_HEAD(handle_list, handle) handles;
     atomic_bool written;         /* files: the audit has been told */
     atomic_bool made;            /* by the sandbox, and not seen to be missing, nor told of by an event, since */
@@ -100,6 +102,9 @@ struct node_table {
     LIST_HEAD(node_list, node) all;
     struct node_list *inodes; /* buckets by inode number */
     size_t n_inode_buckets, n_files;
+    struct link **links; /* buckets of names that are no node's own */
+    size_t n_link_buckets, n_links;
+    bool numbers_tell;      /* constant: on the root's filesystem equal inode numbers are one file for sure */
     uint64_t generation;    /* of the latest node */
     _Atomic uint64_t moves; /* renames so far: what failed across one is tried again */
     struct node *spare[SPARE_MAX];
@@ -134,10 +139,13 @@ void node_table_release(struct node_table *t); /* drops every node; no thread ma
 /*
  * The node of `name` in `parent` with the identity of st, made if need be, with one more kernel look-up on it.
  * st must be of the entry as it is now: a node of another identity under the name is set aside. Returns 0 or -ENOMEM.
- * *ret_joins: the node is new, and its file had others (see below).
+ * A file that has a node of the same permission gets no other, where inode numbers tell, or if it is the one proven.
+ * *ret_joins: the node is new under the name, and its file has others (see below).
  */
-int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st, struct node **ret,
-                 bool *ret_joins);
+int node_look_up(struct node_table *t, struct node *parent, const char *name, const struct stat *st,
+                 const struct node *proven, struct node **ret, bool *ret_joins);
+/* What is to be proven: referenced, or NULL. */
+struct node *node_joinable(struct node_table *t, struct node *parent, const char *name, const struct stat *st);
 /* Whether the table has a node under the name, and of another identity than st. */
 bool node_differs(struct node_table *t, struct node *parent, const char *name, const struct stat *st);
 void node_forget(struct node_table *t, struct node *node, uint64_t lookups);
@@ -145,26 +153,82 @@ void node_put(struct node_table *t, struct node *node);
 void node_put_locked(struct node_table *t, struct node *node);
 void node_get(struct node_table *t, struct node *node);
 struct node *node_find(struct node_table *t, struct node *dir, const char *name); /* referenced, or NULL */
+uint64_t node_hash(const struct node *parent, const char *name, size_t len);
 bool node_is_in(struct node_table *t, struct node *node, const struct node *dir);
 
 /* What is under the name was not there just now, whatever node there is. */
 void node_missed(struct node_table *t, struct node *parent, const char *name);
 /* After unlink and rmdir. */
 void node_removed(struct node_table *t, struct node *parent, const char *name);
-/* After a rename, of directories too; exchange: both names existed and were swapped. */
-void node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,
+/*
+ * After a rename, of directories too; exchange: both names existed and were swapped. Returns whether it changed what is
+ * allowed elsewhere.
+ */
+bool node_moved(struct node_table *t, struct node *from, const char *name, struct node *to, const char *to_name,
                 bool exchange);
 
 /*
- * ---- the nodes of one file (node_names.c); _locked: lock held ----
+ * ---- a file's names beyond its node's own (node_links.c); _locked: lock held ----
  *
- * Each of its names is a node, and so is one that it has lost while it was open by it; to the kernel they are different
- * files. Directories have one name.
+ * Where rules change, names that were alike may differ. Until the kernel has looked them up again it does not say which
+ * of them it means, so that the node allows no more than each does. Directories have one name.
  */
 
-int node_names_init(struct node_table *t); /* Returns 0 or -ENOMEM */
-void node_names_add_locked(struct node_table *t, struct node *file);
-void node_names_remove_locked(struct node_table *t, struct node *file);
+struct link;
+
+int node_links_init(struct node_table *t); /* Returns 0 or -ENOMEM */
+void node_links_free(struct node *node);   /* with the table, or when it has none any more */
+struct link *node_link_find_locked(const struct node_table *t, const struct node *dir, const char *name, size_t len);
+struct node *node_of_link(const struct link *link);
+size_t node_n_links(const struct node *node);
+struct link *node_first_link(const struct node *node); /* the one that was its own longest ago; NULL if there is none */
+/* Returns NULL if memory ran out. */
+struct link *node_link_add_locked(struct node_table *t, struct node *file, struct node *dir, const char *name,
+                                  size_t len);
+/* Swaps it with the node's own name, which is not found by that meanwhile. */
+void node_link_swap_locked(struct node_table *t, struct link *link);
+struct node *node_link_remove_locked(struct node_table *t, struct link *link); /* returns its directory, to be put */
+bool node_is_linked_in_locked(const struct node *node, const struct node *dir);
+void node_links_changed_locked(struct node *node); /* its own name did */
+/* own: what the node's own name allows. The least that any of its names does; it has links, or had. */
+enum perm node_links_perm_locked(struct node_table *t, struct node *node, enum perm own);
+bool node_links_differ_locked(struct node_table *t, struct node *node, enum perm own);
+enum perm node_links_allowed_locked(const struct node *node); /* by each, when they last did not differ */
+/* Some link that allows just that; is = false: that does not. */
+struct link *node_link_by_perm_locked(struct node_table *t, struct node *node, enum perm perm, bool is);
+
+struct node_name {
+    const struct node *dir; /* not referenced */
+    const char *name;
+    size_t len;
+};
+struct node_names {
+    struct node_name *v; /* one allocation with the names */
+    size_t n;
+};
+int node_names(struct node_table *t, struct node *node, struct node_names *ret); /* all of them; 0 or -ENOMEM */
+
+/* Makes another of its names its own, if fewer than it has besides were tried. */
+bool node_put_next_first(struct node_table *t, struct node *node, size_t tried);
+bool node_names_differ(struct node_table *t, struct node *node);
+bool nodes_differ(struct node_table *t);
+/*
+ * Takes from each node the names that do not allow what its names did. Only once the kernel uses none of them any more
+ * without looking it up.
+ */
+void nodes_part(struct node_table *t);
+
+/*
+ * ---- the nodes of one file (node_twins.c); _locked: lock held ----
+ *
+ * Names of different permission are nodes of their own, and so may be one that it has lost while it was open by it; to
+ * the kernel they are different files.
+ */
+
+int node_twins_init(struct node_table *t); /* Returns 0 or -ENOMEM */
+void node_twins_add_locked(struct node_table *t, struct node *file);
+void node_twins_remove_locked(struct node_table *t, struct node *file);
+struct node *node_first_of_inode(const struct node_table *t, ino_t ino); /* the others by `twin`; not all are of it */
 bool node_has_twin_locked(const struct node_table *t, const struct node *file);
 /* Whether the file, of so many links, can be changed by another name than the node's. */
 bool node_is_shared(struct node_table *t, struct node *file, nlink_t links);
@@ -179,6 +243,7 @@ enum perm node_child_perm(struct node_table *t, struct node *dir, const char *na
  * The rules in force, to be given to rules_unref, and dir's state in them. Returns NULL if memory ran out.
  */
 struct rules *node_rules(struct node_table *t, struct node *dir, const struct rule_state **ret_state);
+enum perm node_child_perm_locked(struct node_table *t, struct node *dir, const char *name, size_t len, bool is_dir);
 void node_set_rules(struct node_table *t, struct rules *rules); /* takes a reference; later calls see the new ones */
 
 /* What the audit says of a place. */

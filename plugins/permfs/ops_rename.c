@@ -82,7 +82,8 @@ static int move_entry(struct move *m)
         return r;
     if (syscall(SYS_renameat2, m->from.fd, m->from.name, m->to.fd, m->to.name, m->flags) < 0)
         return -errno;
-    node_moved(&m->fs->nodes, m->from.dir, m->from.name, m->to.dir, m->to.name, m->flags & RENAME_EXCHANGE);
+    if (node_moved(&m->fs->nodes, m->from.dir, m->from.name, m->to.dir, m->to.name, m->flags & RENAME_EXCHANGE))
+        fs_part_names(m->fs);
     return 0;
 }
 

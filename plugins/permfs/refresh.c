@@ -22,35 +22,34 @@ static int raise_epoch(struct fuse_session *session)
     return write(fuse_session_fd(session), &head, sizeof head) < 0 ? -errno : 0;
 }
 
-void fs_forget_entry(struct fs *fs, struct fuse_session *session, struct node *node)
+int fs_forget_entries(struct fs *fs, struct fuse_session *session, struct node *node)
 {
-    struct node_table *t = &fs->nodes;
-    fuse_ino_t parent;
-    char name[DIRS_NAME_MAX + 1];
-    size_t len;
+    struct node_names names;
+    int r = node_names(&fs->nodes, node, &names);
 
-    pthread_mutex_lock(&t->lock);
-    parent = fs_ino(fs, node->parent);
-    len = node->name_len;
-    memcpy(name, node->name, len + 1);
-    pthread_mutex_unlock(&t->lock);
-    (void)fuse_lowlevel_notify_inval_entry(session, parent, name, len);
+    if (r)
+        return r;
+    for (size_t i = 0; i < names.n; i++)
+        (void)fuse_lowlevel_notify_inval_entry(session, fs_ino(fs, names.v[i].dir), names.v[i].name, names.v[i].len);
+    free(names.v);
+    return 0;
 }
 
 static int forget_known(struct fs *fs, struct fuse_session *session, bool entries, bool attrs)
 {
     struct nodes known;
     int r = nodes_collect(&fs->nodes, &known);
+    bool failed = false;
 
     for (size_t i = 0; !r && i < known.n; i++) {
         if (entries)
-            fs_forget_entry(fs, session, known.v[i]);
+            failed = fs_forget_entries(fs, session, known.v[i]) || failed;
         if (attrs)
             (void)fuse_lowlevel_notify_inval_inode(session, fs_ino(fs, known.v[i]), -1, 0);
     }
     if (!r)
         nodes_release(&fs->nodes, &known);
-    return r;
+    return failed ? -ENOMEM : r;
 }
 
 void fs_epochs_start(struct fs *fs, struct fuse_session *session)
@@ -66,9 +65,17 @@ int fs_set_rules(struct fs *fs, struct fuse_session *session, struct rules *rule
     node_set_rules(&fs->nodes, rules);
     audit_rules(fs, rules);
     told = fs->epochs && raise_epoch(session) == 0;
-    if (!told) /* what it holds for missing is waited out; then it is told entry by entry what else it knows */
+    if (told)
+        nodes_part(&fs->nodes);
+    else /* what it holds for missing is waited out; then it is told entry by entry what else it knows */
         (void)usleep((ms + TICK_MS) * 1000);
     return forget_known(fs, session, !told, true);
+}
+
+void fs_part_names(struct fs *fs)
+{
+    if (fs->epochs && nodes_differ(&fs->nodes) && raise_epoch(fs->watch.session) == 0)
+        nodes_part(&fs->nodes);
 }
 
 void fs_forget_all(struct fs *fs, struct fuse_session *session)

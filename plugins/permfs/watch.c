@@ -6,14 +6,12 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Events are taken in batches: equal ones that follow each other are one then, and writing does not wake us each time.
@@ -33,10 +31,6 @@
 #define EVENTS_SIZE ((size_t)64 << 10)
 #define SAME_MAX    8 /* nodes of one directory: the host may have mounted or moved it about */
 
-#ifndef XFS_SUPER_MAGIC
-#define XFS_SUPER_MAGIC 0x58465342
-#endif
-
 /* An entry of which the kernel was told something that had changed already. */
 struct late {
     struct late *next;
@@ -45,25 +39,6 @@ struct late {
 };
 
 /* ---- what is watched ---- */
-
-/* Whether all changes of that filesystem are made by this kernel, under the inode that we watch. */
-static bool is_local(int root_fd)
-{
-    struct statfs st;
-
-    if (fstatfs(root_fd, &st) < 0)
-        return false;
-    switch ((unsigned long)st.f_type) {
-    case EXT4_SUPER_MAGIC:
-    case XFS_SUPER_MAGIC:
-    case BTRFS_SUPER_MAGIC:
-    case F2FS_SUPER_MAGIC:
-    case TMPFS_MAGIC:
-        return true;
-    default:
-        return false;
-    }
-}
 
 static size_t watches_share(void)
 {
@@ -84,7 +59,7 @@ void watch_init(struct fs *fs)
 
     *w = (struct watch){ .wake = -1 };
     pthread_mutex_init(&w->lock, NULL);
-    if (!fs->settings->watch || !fs->settings->cache_ms || !is_local(fs->settings->root_fd))
+    if (!fs->settings->watch || !fs->settings->cache_ms || !below_is_local(fs->settings->root_fd))
         return;
     w->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (w->wake >= 0)
@@ -161,7 +136,7 @@ static void forget_children(struct fs *fs, struct node *dir)
         return;
     for (size_t i = 0; i < known.n; i++)
         if (node_is_in(&fs->nodes, known.v[i], dir))
-            fs_forget_entry(fs, fs->watch.session, known.v[i]);
+            (void)fs_forget_entries(fs, fs->watch.session, known.v[i]);
     nodes_release(&fs->nodes, &known);
 }
 

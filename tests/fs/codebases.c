@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -20,7 +21,7 @@
 #include <unistd.h>
 
 static struct harness h, below; /* below: the workspace that is a codebase itself */
-static int at = -1;
+static int at = -1, base = -1;
 static enum { DIRECT, DELTA, DELTA_TMPFS, DELTA_EXT4 } mode;
 
 static void setup(void)
@@ -33,6 +34,7 @@ static void setup(void)
 static void teardown(void)
 {
     close(at);
+    close(base);
     harness_release(&h);
     if (below.dir[0])
         harness_release(&below);
@@ -72,6 +74,20 @@ MODE(codebases_delta_ext4_full, DELTA_EXT4);
     }                                                                                                                  \
     static void name(void)
 
+/* Whether who locks a file by one of the names finds it locked by the other. */
+static bool locks_meet(int dir, const char *one, const char *other)
+{
+    int a = openat(dir, one, O_RDWR | O_CLOEXEC), b = openat(dir, other, O_RDWR | O_CLOEXEC);
+    bool meet;
+
+    cr_assert(a >= 0 && b >= 0 && flock(a, LOCK_EX) == 0);
+    meet = flock(b, LOCK_EX | LOCK_NB) < 0;
+    cr_expect(!meet || errno == EWOULDBLOCK);
+    close(a);
+    close(b);
+    return meet;
+}
+
 static void files(void)
 {
     struct stat st;
@@ -89,6 +105,7 @@ static void files(void)
     cr_expect(pread(fd, buf, 6, 0) == 6 && memcmp(buf, "mapped", 6) == 0);
     WORKS(ftruncate(fd, 6));
     WORKS(linkat(at, "d/new", at, "linked", 0));
+    cr_expect(locks_meet(at, "d/new", "linked") == (mode || locks_meet(base, "d/new", "linked")));
     WORKS(renameat(at, "d/new", at, "e/moved"));
     WORKS(fchmodat(at, "e/moved", 0600, 0));
     cr_expect(fstatat(at, "linked", &st, 0) == 0 && st.st_size == 6 && st.st_nlink == 2 &&
@@ -137,6 +154,25 @@ static void hosts_changes(void)
     cr_expect(tree_is(h.mnt, "d/in", "longer"));
 }
 
+/* Names that the host gave a file. The two are files of their own from when one is written to, where it is copied. */
+static void linked_below(bool apart)
+{
+    char buf[8] = "";
+    struct stat st;
+    int two;
+
+    WORKS(fstatat(at, "e/one", &st, 0)); /* what was looked at last is not what is written to */
+    two = openat(at, "e/two", O_RDONLY | O_CLOEXEC);
+    cr_assert(two >= 0 && pread(two, buf, 3, 0) == 3 && memcmp(buf, "two", 3) == 0);
+    WORKS(fchmodat(at, "e/one", 0640, 0));
+    cr_expect(fstatat(at, "e/two", &st, 0) == 0 && (st.st_mode & 0777) == (apart ? 0644 : 0640));
+    cr_assert(tree_put(h.mnt, "e/one", "one"));
+    cr_expect(tree_is(h.mnt, "e/one", "one") && tree_is(h.mnt, "e/two", apart ? "two" : "one"));
+    cr_expect(mode || (tree_is(h.base, "e/one", "one") && tree_is(h.base, "e/two", apart ? "two" : "one")));
+    cr_expect(locks_meet(at, "e/one", "e/two") == (mode ? !apart : locks_meet(base, "e/one", "e/two")));
+    close(two);
+}
+
 static void start(void)
 {
     static const struct rule rules[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
@@ -148,6 +184,7 @@ static void start(void)
         options.flags |= PERMFS_DELTA;
     cr_assert(harness_start(&h, rules, N(rules), &options), "%s", h.why);
     at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    base = open(h.base, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
 static void delta_mount(void)
@@ -198,8 +235,10 @@ static void expect_codebase(void)
 {
     char *list = tree_list(h.base, true), *big = tree_read(h.base, "e/big", NULL);
 
-    cr_expect_str_eq(list, "d\nd/in\nd/later\nd/secret\ne\ne/big\ne/gone\ne/kept\ne/mode\ne/name\n", "%s", list);
+    cr_expect_str_eq(list, "d\nd/in\nd/later\nd/secret\ne\ne/big\ne/gone\ne/kept\ne/mode\ne/name\ne/one\ne/two\n", "%s",
+                     list);
     cr_expect(big && strspn(big, "x") == 100000, "e/big");
+    cr_expect(tree_is(h.base, "e/one", "two") && tree_is(h.base, "e/two", "two"));
     cr_expect(tree_is(h.base, "d/in", "longer") && tree_is(h.base, "d/secret", "S3CRET"));
     free(list);
     free(big);
@@ -211,21 +250,35 @@ static void delta(void)
     expect_changed();
     expect_codebase();
     close(at);
+    close(base);
     harness_stop(&h);
     start();
     expect_changed();
     expect_codebase();
 }
 
+static void link_below(const char *dir)
+{
+    char one[80], two[80];
+
+    cr_assert(tree_put(dir, "e/two", "two"));
+    snprintf(one, sizeof one, "%s/e/one", dir);
+    snprintf(two, sizeof two, "%s/e/two", dir);
+    cr_assert(link(two, one) == 0, "%s", strerror(errno));
+}
+
 /* With the codebase mounted at h.base. */
 static void use(void)
 {
+    const bool linked_already = tree_exists(h.base, "e/two");
     char big[100001] = "";
 
     memset(big, 'x', sizeof big - 1);
     cr_assert(tree_put(h.base, "d/in", "in d") && tree_put(h.base, "d/secret", "S3CRET"));
     cr_assert(tree_put(h.base, "e/kept", "kept") && tree_put(h.base, "e/big", big) && tree_put(h.base, "e/mode", "m"));
     cr_assert(tree_put(h.base, "e/name", "name") && tree_put(h.base, "e/gone", "gone"));
+    if (!linked_already)
+        link_below(h.base);
     delta_mount();
     start();
     FAILS(ENOENT, openat(at, "d/secret", O_RDONLY));
@@ -233,6 +286,7 @@ static void use(void)
     files();
     many_files();
     hosts_changes();
+    linked_below(mode || linked_already);
     if (mode)
         delta();
 }
@@ -262,6 +316,7 @@ CODEBASE_TEST(an_overlay)
 
     harness_mounts(&h);
     cr_assert(tree_put(h.dir, "lower/d/in", "in d") && tree_put(h.dir, "lower/e/kept", "kept"));
+    link_below(strcat(strcpy((char[64]){ 0 }, h.dir), "/lower"));
     cr_assert(tree_mkdir(h.dir, "upper") && tree_mkdir(h.dir, "work"));
     snprintf(options, sizeof options, "lowerdir=%s/lower,upperdir=%s/upper,workdir=%s/work", h.dir, h.dir, h.dir);
     cr_assert(mount("codebase", h.base, "overlay", 0, options) == 0, "%s", strerror(errno));

@@ -1,6 +1,7 @@
 /*
- * A file with several names, to the kernel a file each: what is changed by one of them is seen by the others at once
- * (contract W10), however long the kernel may keep what it was told, and also when only one of them is left.
+ * A file with several names: what is changed by one of them is seen by the others at once (contract W10), however long
+ * the kernel may keep what it was told, and also when only one of them is left; whether they are one file to it or, for
+ * what their rules say, one each.
  */
 #include "permfs_harness.h"
 
@@ -21,14 +22,14 @@ static int at, base, below; /* below: the file itself */
 static void setup(void)
 {
     struct harness_options options;
-    const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
+    const struct rule rules[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "r", RT_RULE_FILE, RT_PERM_READ, 1 } };
 
     harness_init(&h);
     cr_assert(tree_put(h.base, "a", "0123456789") && tree_put(h.base, "other", "other's") &&
               tree_put(h.base, "d/x", ""));
     options = harness_options();
     options.cache_ms = LONG_MS;
-    cr_assert(harness_start(&h, &all, 1, &options), "%s", h.why);
+    cr_assert(harness_start(&h, rules, N(rules), &options), "%s", h.why);
     at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
     base = open(h.base, O_PATH | O_DIRECTORY | O_CLOEXEC);
     below = openat(base, "a", O_RDWR | O_CLOEXEC);
@@ -288,4 +289,25 @@ FS_TEST(names, both_are_told_in_one_listing)
     a = opened("a");
     b = opened("b");
     change_by_both(a, "a", b, "b");
+}
+
+/* It is another file to the kernel. */
+FS_TEST(names, the_other_is_only_read_by)
+{
+    int a = opened("a"), r;
+
+    look(a, "a");
+    cr_assert(linkat(base, "a", base, "r", 0) == 0);
+    r = openat(at, "r", O_RDONLY | O_CLOEXEC);
+    cr_assert(r >= 0 && openat(at, "r", O_RDWR) < 0 && errno == EACCES);
+    for (size_t i = 0; i < N(ways); i++) {
+        look(a, "a");
+        look(r, "r");
+        ways[i].change(a);
+        expect_same(r, "the other", ways[i].name);
+        expect_name("r", ways[i].name);
+        cr_assert(fchmod(a, 0644) == 0 && ftruncate(a, 0) == 0 && pwrite(a, "0123456789", 10, 0) == 10);
+    }
+    close(a);
+    close(r);
 }

@@ -131,7 +131,7 @@ static void spawn_daemon(struct harness *h)
     h->owner = pair[0];
 }
 
-void harness_put_rules(struct wire_out *w, const struct rule *rules, size_t n)
+static void put_rules(struct wire_out *w, const struct rule *rules, size_t n)
 {
     wire_put_u32(w, (uint32_t)n);
     for (size_t i = 0; i < n; i++) {
@@ -227,7 +227,7 @@ bool harness_start(struct harness *h, const struct rule *rules, size_t n, const 
     h->error = 0;
     spawn_daemon(h);
     put_config(&w, h, options);
-    harness_put_rules(&w, rules, n);
+    put_rules(&w, rules, n);
     cr_assert(msg_send(h->owner, PERMFS_CONFIG, w.data, w.len, fds, n_fds) == 0);
     wire_out_release(&w);
     for (size_t i = 0; i < n_fds; i++)
@@ -269,6 +269,15 @@ uint32_t harness_request(struct harness *h, uint32_t type, const void *body, siz
     got = msg.type;
     msg_release(&msg);
     return got;
+}
+
+void harness_set_rules(struct harness *h, const struct rule *rules, size_t n)
+{
+    struct wire_out w = { 0 };
+
+    put_rules(&w, rules, n);
+    cr_expect(harness_request(h, PERMFS_RULES, w.data, w.len) == PERMFS_OK);
+    wire_out_release(&w);
 }
 
 int harness_connect(const struct harness *h)

@@ -105,8 +105,8 @@ bool harness_start_open(struct harness *h);
 int harness_ask(int sock, uint32_t type, const void *body, size_t len, char buf[HARNESS_BUF], struct msg *ret);
 /* Sends a request on the owner's connection; returns the answer's type, 0 if there is none. */
 uint32_t harness_request(struct harness *h, uint32_t type, const void *body, size_t len);
-int harness_connect(const struct harness *h); /* to the listening socket */
-void harness_put_rules(struct wire_out *w, const struct rule *rules, size_t n);
+int harness_connect(const struct harness *h);                                  /* to the listening socket */
+void harness_set_rules(struct harness *h, const struct rule *rules, size_t n); /* while it runs */
 /* Waits until the daemon has ended and nothing is mounted, at most HANG_MS (proc.h). */
 bool harness_await_end(struct harness *h);
 /* Asks the daemon to quit if it still runs, and checks that nothing is left: mount, process. */

@@ -302,15 +302,6 @@ FS_TEST(rules, no_rules_are_an_empty_workspace)
     FAILS(EACCES, mkdirat(at, "d", 0755));
 }
 
-static void replace(const struct rule *rules, size_t n)
-{
-    struct wire_out w = { 0 };
-
-    harness_put_rules(&w, rules, n);
-    cr_expect(harness_request(&h, PERMFS_RULES, w.data, w.len) == PERMFS_OK);
-    wire_out_release(&w);
-}
-
 FS_TEST(rules, new_rules_hold_at_once)
 {
     static const struct rule before[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "b", 2, RT_PERM_NONE, 1 } };
@@ -327,7 +318,7 @@ FS_TEST(rules, new_rules_hold_at_once)
     FAILS(ENOENT, fstatat(at, "b", &st, 0));
     fd = openat(at, "d/c", O_RDWR);
     WORKS(fd);
-    replace(after, N(after));
+    harness_set_rules(&h, after, N(after));
     FAILS(ENOENT, fstatat(at, "a", &st, 0));
     WORKS(fstatat(at, "b", &st, 0));
     FAILS(ENOENT, open_close("a", O_RDONLY));
@@ -354,11 +345,11 @@ FS_TEST(rules, new_rules_hold_for_the_current_directory)
     WORKS(fstatat(dir, "", &st, AT_EMPTY_PATH));
     WORKS(fstatat(dir, "f", &st, 0));
     FAILS(ENOENT, fstatat(dir, "none", &st, 0));
-    replace(after, N(after));
+    harness_set_rules(&h, after, N(after));
     FAILS(ENOENT, fstatat(dir, "", &st, AT_EMPTY_PATH));
     FAILS(ENOENT, fstatat(dir, "f", &st, 0));
     FAILS(ENOENT, openat(dir, ".", O_RDONLY | O_DIRECTORY));
-    replace(before, N(before));
+    harness_set_rules(&h, before, N(before));
     WORKS(fstatat(dir, "f", &st, 0));
     close(dir);
 }

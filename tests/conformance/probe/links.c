@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -191,6 +193,64 @@ static void link_check(void)
     say("link.dir", link("full", "full2"));
 }
 
+static void locks_print(const char *what, int one, int other)
+{
+    struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
+    say(what, flock(one, LOCK_EX));
+    say(what, flock(other, LOCK_EX | LOCK_NB));
+    flock(one, LOCK_UN);
+    say(what, fcntl(one, F_OFD_SETLK, &lock));
+    say(what, fcntl(other, F_OFD_SETLK, &lock));
+    lock.l_type = F_UNLCK;
+    fcntl(one, F_OFD_SETLK, &lock);
+    say(what, fcntl(other, F_OFD_SETLK, &lock));
+}
+
+static void maps_print(int one, int other)
+{
+    char *a = mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, one, 0);
+    char *b = mmap(NULL, 4, PROT_READ | PROT_WRITE, MAP_SHARED, other, 0);
+
+    say("one.map", a == MAP_FAILED || b == MAP_FAILED ? -1 : 0);
+    if (a == MAP_FAILED || b == MAP_FAILED)
+        return;
+    for (int i = 0; i < 4; i++) {
+        a[i] = (char)('a' + i);
+        printf("one.map '%.4s'\n", b);
+        b[i] = (char)('A' + i);
+        printf("one.map '%.4s'\n", a);
+    }
+    munmap(a, 4);
+    munmap(b, 4);
+}
+
+/* By every name a file is one and the same: to locks, to mappings, and to who copies what was written by another. */
+static void one_file_check(void)
+{
+    int one, other, to;
+
+    file_make("one", "0123");
+    one = open("one", O_RDWR);
+    say("one.link", link("one", "one.other"));
+    other = open("one.other", O_RDWR);
+    locks_print("one.lock", one, other);
+    maps_print(one, other);
+    say("one.rename", rename("one", "one.renamed"));
+    to = open("one.copy", O_RDWR | O_CREAT, 0644);
+    say("one.write", (int)pwrite(one, " and more", 9, 4));
+    printf("one.copy %zd\n", copy_file_range(other, NULL, to, NULL, 100, 0));
+    file_print("one.copy", "one.copy");
+    say("one.unlink", unlink("one.renamed"));
+    locks_print("one.left", one, other);
+    close(to);
+    close(one);
+    to = open("one.other", O_RDWR);
+    locks_print("one.again", other, to);
+    close(to);
+    close(other);
+}
+
 static void symlink_check(void)
 {
     char buf[64] = "";
@@ -298,6 +358,7 @@ int probe_links(const char *dir)
     rename_over_check();
     unlink_open_check();
     unlink_one_of_two_check();
+    one_file_check();
     rmdir_open_check();
     rename_flags_check();
     rename_dir_check();

@@ -1,4 +1,4 @@
-/* The nodes of one file, by its inode number. */
+/* The nodes of one file, by its inode number: more than one where its names are not alike to the rules. */
 #include "node.h"
 
 #include <errno.h>
@@ -11,7 +11,7 @@ static struct node_list *bucket_of(const struct node_table *t, ino_t ino)
     return &t->inodes[(ino ^ ino >> 17) & (t->n_inode_buckets - 1)]; /* numbers of new files follow each other */
 }
 
-int node_names_init(struct node_table *t)
+int node_twins_init(struct node_table *t)
 {
     t->inodes = calloc(BUCKETS_MIN, sizeof(*t->inodes)); /* of zeros, an empty list */
     t->n_inode_buckets = BUCKETS_MIN;
@@ -37,7 +37,7 @@ static void grow(struct node_table *t)
     free(old);
 }
 
-void node_names_add_locked(struct node_table *t, struct node *file)
+void node_twins_add_locked(struct node_table *t, struct node *file)
 {
     if (t->n_files >= t->n_inode_buckets)
         grow(t);
@@ -45,10 +45,15 @@ void node_names_add_locked(struct node_table *t, struct node *file)
     t->n_files++;
 }
 
-void node_names_remove_locked(struct node_table *t, struct node *file)
+void node_twins_remove_locked(struct node_table *t, struct node *file)
 {
     LIST_REMOVE(file, twin);
     t->n_files--;
+}
+
+struct node *node_first_of_inode(const struct node_table *t, ino_t ino)
+{
+    return LIST_FIRST(bucket_of(t, ino));
 }
 
 static bool are_twins(const struct node *a, const struct node *b)
@@ -71,7 +76,7 @@ bool node_is_shared(struct node_table *t, struct node *file, nlink_t links)
     bool shared;
 
     pthread_mutex_lock(&t->lock);
-    shared = links > (nlink_t)file->hashed || node_has_twin_locked(t, file);
+    shared = links > file->hashed + node_n_links(file) || node_has_twin_locked(t, file);
     pthread_mutex_unlock(&t->lock);
     return shared;
 }
