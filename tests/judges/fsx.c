@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -119,10 +120,24 @@ static long op_rename(struct side *s, const struct args *args, struct outcome *o
     return syscall(SYS_renameat2, s->dir, args->a, s->dir, args->b, flags[args->r[0] % 5]);
 }
 
+/* 1 if what is locked by one of the names is locked to who has it open by the other, else 0. */
+static long are_one(struct side *s, const char *a, const char *b)
+{
+    const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    int one = openat(s->dir, a, flags), other = openat(s->dir, b, flags);
+    bool meet = one >= 0 && other >= 0 && flock(one, LOCK_EX) == 0 && flock(other, LOCK_EX | LOCK_NB) < 0;
+
+    if (one >= 0)
+        close(one);
+    if (other >= 0)
+        close(other);
+    return meet;
+}
+
 static long op_link(struct side *s, const struct args *args, struct outcome *o)
 {
     (void)o;
-    return linkat(s->dir, args->a, s->dir, args->b, 0);
+    return linkat(s->dir, args->a, s->dir, args->b, 0) < 0 ? -1 : are_one(s, args->a, args->b);
 }
 
 static long op_symlink(struct side *s, const struct args *args, struct outcome *o)
