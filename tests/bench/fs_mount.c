@@ -56,11 +56,16 @@ void fs_mount_native(struct fs_mount *m, const char *work, const char *name)
     strcpy(m->dir, m->base);
 }
 
-static pid_t spawn(const char *file, char *const *argv)
+/* In a session of its own, as permfs is, and bindfs if it is not in the foreground: the scheduler goes by sessions. */
+static pid_t spawn_daemon(const char *file, char *const *argv)
 {
+    posix_spawnattr_t attr;
     pid_t pid;
 
-    errno = posix_spawn(&pid, file, NULL, NULL, argv, environ);
+    posix_spawnattr_init(&attr);
+    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSID);
+    errno = posix_spawn(&pid, file, NULL, &attr, argv, environ);
+    posix_spawnattr_destroy(&attr);
     if (errno)
         fail(file);
     return pid;
@@ -207,7 +212,7 @@ static void start_bindfs(struct fs_mount *m)
 
     if (stat(m->dir, &before) < 0)
         fail(m->dir);
-    m->pid = spawn("/usr/bin/bindfs", argv);
+    m->pid = spawn_daemon("/usr/bin/bindfs", argv);
     for (int i = 0; i < 5000; i++, usleep(1000))
         if (stat(m->dir, &st) == 0 && st.st_dev != before.st_dev)
             return;
