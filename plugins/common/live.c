@@ -123,6 +123,7 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
     snprintf(path, sizeof path, "boxes/%s", record->spec.id);
     live->dir_fd = openat(op->rt->dir_fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     live->init_fd = proc_id_open(&record->init);
+    live->daemon = record->permfs;
     live->daemon_fd = proc_id_open(&record->permfs);
     live->turns = session_turns_new();
     if (!live->json || !live->turns || !spec_from_json(live->json, &live->spec)) {

@@ -79,6 +79,13 @@ int proc_id_open(const struct proc_id *id)
     return fd;
 }
 
+bool proc_id_first_is_alive(const struct proc_id *id)
+{
+    struct proc_stat stat;
+
+    return proc_id_is_alive(id) && !(proc_stat_read(id->pid, &stat) && stat.start == id->start && stat.state == 'Z');
+}
+
 int proc_self_open(void)
 {
     int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);

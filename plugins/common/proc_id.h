@@ -32,6 +32,12 @@ int proc_id_open(const struct proc_id *id);
 /* True also where it cannot be told, for want of fds, say: nobody is taken for dead by mistake. */
 bool proc_id_is_alive(const struct proc_id *id);
 
+/*
+ * The same of a process that is nothing without its first thread. One that was killed has another that hangs, perhaps:
+ * then no pidfd tells of its end.
+ */
+bool proc_id_first_is_alive(const struct proc_id *id);
+
 int proc_self_open(void); /* a pidfd of this process, or -errno */
 
 /* Whether a pidfd's process has ended (zombies count as ended). */

@@ -20,6 +20,7 @@
 #define WIDE            (4 * (int)CHUNK)
 #define TERMINAL_ROUNDS 256 /* reads of at most 4 KiB: far beyond what a terminal holds */
 /* After SIGKILL the kernel needs milliseconds; an agent that never reports is broken or lies. */
+#define LOOK_NS       (2 * NS_PER_S) /* between looks for what no fd tells of */
 #define KILL_GUARD_NS (20 * NS_PER_S)
 
 enum stage {
@@ -350,15 +351,24 @@ static void nonblocking(int fd)
         (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+/* A killed daemon that hangs on its way out, see record_load(), can only be looked for. */
+static int32_t daemon_look(struct run *run)
+{
+    if (run->stage != RUNNING || run->process->exited || proc_id_first_is_alive(&run->process->live->daemon))
+        return RT_OK;
+    return live_daemon_status(run->op, run->process->live);
+}
+
 static int32_t run_once(struct run *run)
 {
+    const int64_t timer_ns = next_timer(run), look_ns = now_ns() + LOOK_NS;
     struct process *process = run->process;
     struct pollfd fds[FD_COUNT];
     int32_t status;
     int ready;
 
     fds_fill(run, fds);
-    status = op_poll(run->op, fds, FD_COUNT, next_timer(run), &ready);
+    status = op_poll(run->op, fds, FD_COUNT, sooner_ns(timer_ns, look_ns), &ready);
     if (status == RT_E_TIMEOUT || status == RT_E_CANCELLED) {
         if (!run->io)
             return status;
@@ -377,7 +387,7 @@ static int32_t run_once(struct run *run)
     } else if (status) {
         return status;
     } else if (!ready) {
-        return timer_due(run);
+        return timer_ns && now_ns() >= timer_ns ? timer_due(run) : daemon_look(run);
     }
     if (next_timer(run) && now_ns() >= next_timer(run)) {
         status = timer_due(run);

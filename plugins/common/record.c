@@ -3,6 +3,7 @@
 
 #include "error.h"
 #include "json.h"
+#include "mounts.h"
 #include "pause.h"
 #include "permfs_proto.h"
 #include "runtime.h"
@@ -205,6 +206,18 @@ static int32_t box_open(struct op *op, const char *id, int *ret_fd)
 }
 
 /*
+ * A daemon that was killed is not gone while a thread of it tells the kernel of an entry, and waits for the directory's
+ * lock; whoever holds that waits for the daemon. Nothing else ends that.
+ */
+static void daemon_cut_off(struct op *op, const struct record *record)
+{
+    cleanup_free char *mnt = runtime_mount_point(op->rt, record->spec.id);
+
+    if (mnt)
+        (void)mount_abort(mnt);
+}
+
+/*
  * A sandbox has died under its host: the backend may know why. What it says is kept, for it may soon have forgotten, if
  * nobody else is at work on the sandbox.
  */
@@ -214,6 +227,8 @@ static void record_died(struct op *op, int box_fd, struct record *record)
     struct record now;
     struct op aside;
 
+    if (proc_id_is_alive(&record->init))
+        daemon_cut_off(op, record);
     if (!op->rt->backend->died_why || !record->backend_id[0])
         return;
     op_init_aside(&aside, op);
@@ -357,7 +372,7 @@ void record_refresh(struct record *record, int box_fd)
     if (!record_runs(record))
         return;
     if (proc_id_is_alive(&record->init)) {
-        if (proc_id_is_alive(&record->permfs))
+        if (proc_id_first_is_alive(&record->permfs))
             return;
         strcpy(record->last_error, "its filesystem daemon has died");
     } else if (refresh_expired(record, box_fd)) {

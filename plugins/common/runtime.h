@@ -24,9 +24,10 @@ struct live {
     int dir_fd;          /* the sandbox's directory */
     int init_fd;         /* pidfd of the agent */
     int daemon_fd;       /* pidfd of permfs */
-    int lease_fd;        /* boot connection, held by the process that started a `host` sandbox; -1 = none */
-    int permfs_fd;       /* owner's connection to permfs; -1 = none: it is reached by its socket */
-    int oom_fd;          /* see oom.h; -1 = no limit of memory */
+    struct proc_id daemon;
+    int lease_fd;  /* boot connection, held by the process that started a `host` sandbox; -1 = none */
+    int permfs_fd; /* owner's connection to permfs; -1 = none: it is reached by its socket */
+    int oom_fd;    /* see oom.h; -1 = no limit of memory */
     struct identity identity;
     bool relayed; /* see backend.h, as what follows */
     char backend_id[80];
@@ -97,7 +98,7 @@ int32_t live_connect(struct op *op, struct live *live, int *ret);
 int32_t live_end_status(struct op *op, struct live *live);
 /* The same for err (-errno) of a message to the agent; what is wrong with the message itself is said with `what`. */
 int32_t live_send_status(struct op *op, struct live *live, int err, const char *what);
-/* The same once daemon_fd has become readable. */
+/* The same once daemon_fd has become readable, or its first thread is seen to have ended. */
 int32_t live_daemon_status(struct op *op, struct live *live);
 
 #endif
