@@ -8,12 +8,6 @@
 
 #define BUCKETS_MIN 1024
 
-/* All entries are told again once the kernel has asked for one in so many. */
-#define ASKED_SHARE 4
-
-/* A change within one tick of the clock of the filesystem below leaves mtime and ctime as they were. */
-#define SETTLE_NS INT64_C(100000000)
-
 uint64_t node_hash(const struct node *parent, const char *name, size_t len)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325) ^ ((uint64_t)(uintptr_t)parent >> 4); /* FNV-1a */
@@ -129,8 +123,7 @@ static struct node *find_first(struct node_table *t, const struct node *parent, 
     return node;
 }
 
-/* The node loses its own name; another takes its place, if there is one. */
-static void lose_name(struct node_table *t, struct node *node)
+void node_lose_name_locked(struct node_table *t, struct node *node)
 {
     struct link *link = node_first_link(node);
 
@@ -276,28 +269,6 @@ void node_table_release(struct node_table *t)
     pthread_mutex_destroy(&t->lock);
 }
 
-static const struct rule_state *state_of(struct node_table *t, struct node *node)
-{
-    struct node *todo = NULL;
-
-    for (struct node *n = node; n && n->state_epoch != t->epoch; n = n->parent) {
-        n->scratch = todo;
-        todo = n;
-    }
-    for (; todo; todo = todo->scratch) {
-        const struct rule_state *up = todo->parent ? todo->parent->state : NULL;
-
-        if (!todo->parent)
-            todo->state = rules_root(t->rules);
-        else
-            todo->state = rules_child(t->rules, up, todo->name, todo->name_len, S_ISDIR(todo->kind));
-        if (!todo->state) /* out of memory: nothing is allowed below, and the next call tries again */
-            return NULL;
-        todo->state_epoch = t->epoch;
-    }
-    return node->state;
-}
-
 static struct node *make(struct node_table *t, struct node *parent, const char *name, size_t len, const struct stat *st)
 {
     struct node *node = alloc_node(t);
@@ -330,13 +301,6 @@ static bool is_same(const struct node *node, const struct stat *st)
     return node->dev == st->st_dev && node->ino == st->st_ino && node->kind == (st->st_mode & S_IFMT);
 }
 
-static enum perm own_perm(struct node_table *t, struct node *node)
-{
-    const struct rule_state *state = state_of(t, node);
-
-    return state ? rule_state_perm(state) : PERM_NONE;
-}
-
 /* Those that are open have locks; and all names have to come to the same node, whichever is looked up first. */
 static bool is_better(const struct node *node, const struct node *than)
 {
@@ -359,7 +323,7 @@ static struct node *find_joinable(struct node_table *t, struct node *parent, con
         if (!is_same(node, st) || (LIST_EMPTY(&node->handles) && (!node->hashed || st->st_nlink < 2)))
             continue;
         perm = node_child_perm_locked(t, parent, name, len, false);
-        if (perm > PERM_NONE && perm == own_perm(t, node) && !node_links_differ_locked(t, node, perm) &&
+        if (perm > PERM_NONE && perm == node_own_perm_locked(t, node) && !node_links_differ_locked(t, node, perm) &&
             (!best || is_better(node, best)))
             best = node;
     }
@@ -369,7 +333,7 @@ static struct node *find_joinable(struct node_table *t, struct node *parent, con
 /* Whether the name's node is no longer to be that, with `other` to be had. */
 static bool is_to_leave(struct node_table *t, struct node *node, const struct stat *st, const struct node *other)
 {
-    if (!is_same(node, st) || node_links_differ_locked(t, node, own_perm(t, node)))
+    if (!is_same(node, st) || node_links_differ_locked(t, node, node_own_perm_locked(t, node)))
         return true;
     return other && other != node && LIST_EMPTY(&node->handles);
 }
@@ -381,9 +345,7 @@ struct node *node_joinable(struct node_table *t, struct node *parent, const char
 
     pthread_mutex_lock(&t->lock);
     there = find(t, parent, name, len);
-    node = find_joinable(t, parent, name, len, st);
-    if (there && node && !is_to_leave(t, there, st, node))
-        node = NULL;
+    node = there && !is_to_leave(t, there, st, NULL) ? NULL : find_joinable(t, parent, name, len, st);
     if (node)
         node->refs++;
     pthread_mutex_unlock(&t->lock);
@@ -397,7 +359,7 @@ static struct node *join(struct node_table *t, struct node *node, struct node *p
     if (!link)
         return NULL;
     put_first(t, link);
-    (void)node_links_perm_locked(t, node, own_perm(t, node)); /* which each of them allows now */
+    (void)node_links_perm_locked(t, node, node_own_perm_locked(t, node)); /* which each of them allows now */
     return node;
 }
 
@@ -419,7 +381,7 @@ int node_look_up(struct node_table *t, struct node *parent, const char *name, co
     if (other && other != proven && !numbers_tell(t, st))
         other = NULL;
     if (node && is_to_leave(t, node, st, other)) {
-        lose_name(t, node);
+        node_lose_name_locked(t, node);
         node = NULL;
     }
     if (!node) {
@@ -534,14 +496,14 @@ void node_removed(struct node_table *t, struct node *parent, const char *name)
     pthread_mutex_lock(&t->lock);
     node = find_first(t, parent, name, strlen(name));
     if (node)
-        lose_name(t, node);
+        node_lose_name_locked(t, node);
     pthread_mutex_unlock(&t->lock);
 }
 
 /* Takes the node's place in the table; the name's memory comes from the caller. Lock held. */
 static void place(struct node_table *t, struct node *node, struct node *parent, char *name)
 {
-    const struct rule_state *before = S_ISDIR(node->kind) ? state_of(t, node) : NULL;
+    const struct rule_state *before = S_ISDIR(node->kind) ? node_state_locked(t, node) : NULL;
     struct node *old_parent = node->parent;
 
     hash_remove(t, node);
@@ -553,7 +515,7 @@ static void place(struct node_table *t, struct node *node, struct node *parent, 
     hash_insert(t, node);
     node->state_epoch = 0;
     node_links_changed_locked(node);
-    if (S_ISDIR(node->kind) && (!before || state_of(t, node) != before))
+    if (S_ISDIR(node->kind) && (!before || node_state_locked(t, node) != before))
         t->epoch++;
     node_put_locked(t, old_parent);
 }
@@ -578,14 +540,14 @@ bool node_moved(struct node_table *t, struct node *from, const char *name, struc
     other = find_first(t, to, to_name, strlen(to_name));
     node = find_first(t, from, name, strlen(name));
     if (other && !(exchange && back))
-        lose_name(t, other);
+        node_lose_name_locked(t, other);
     else if (other)
         hash_remove(t, other);
     if (node && there) {
         place(t, node, to, there);
         there = NULL;
     } else if (node) { /* without memory for its new name it is found anew at the next look-up */
-        lose_name(t, node);
+        node_lose_name_locked(t, node);
     }
     if (other && exchange && back) {
         place(t, other, from, back);
@@ -596,264 +558,4 @@ bool node_moved(struct node_table *t, struct node *from, const char *name, struc
     free(there);
     free(back);
     return epoch;
-}
-
-enum perm node_perm(struct node_table *t, struct node *node)
-{
-    enum perm perm;
-
-    pthread_mutex_lock(&t->lock);
-    perm = own_perm(t, node);
-    if (node->links)
-        perm = node_links_perm_locked(t, node, perm);
-    pthread_mutex_unlock(&t->lock);
-    return perm;
-}
-
-bool node_names_differ(struct node_table *t, struct node *node)
-{
-    bool differ;
-
-    pthread_mutex_lock(&t->lock);
-    differ = node_links_differ_locked(t, node, own_perm(t, node));
-    pthread_mutex_unlock(&t->lock);
-    return differ;
-}
-
-/* Leaves those that allow what all did, or what its own name does if none does that any more. */
-static void part(struct node_table *t, struct node *node)
-{
-    const enum perm own = own_perm(t, node);
-    enum perm kept;
-    struct link *link;
-
-    if (!node_links_differ_locked(t, node, own))
-        return;
-    kept = node_links_allowed_locked(node);
-    if (own != kept && !node_link_by_perm_locked(t, node, kept, true))
-        kept = own;
-    while ((link = node_link_by_perm_locked(t, node, kept, false)))
-        node_put_locked(t, node_link_remove_locked(t, link));
-    if (own != kept)
-        lose_name(t, node);
-}
-
-/* Those with several names; referenced. */
-static int collect_linked(struct node_table *t, struct nodes *ret)
-{
-    struct node *node;
-
-    ret->n = 0;
-    ret->v = malloc((t->n_links + 1) * sizeof(*ret->v));
-    if (!ret->v)
-        return -ENOMEM;
-    if (!t->n_links)
-        return 0;
-    LIST_FOREACH(node, &t->all, all)
-    if (node_n_links(node)) {
-        node->refs++;
-        ret->v[ret->n++] = node;
-    }
-    return 0;
-}
-
-void nodes_part(struct node_table *t)
-{
-    struct nodes linked;
-
-    pthread_mutex_lock(&t->lock);
-    if (!collect_linked(t, &linked)) {
-        for (size_t i = 0; i < linked.n; i++) {
-            part(t, linked.v[i]);
-            node_put_locked(t, linked.v[i]);
-        }
-        free(linked.v);
-    }
-    pthread_mutex_unlock(&t->lock);
-}
-
-bool nodes_differ(struct node_table *t)
-{
-    bool differ = false;
-    struct nodes linked;
-
-    pthread_mutex_lock(&t->lock);
-    if (!collect_linked(t, &linked)) {
-        for (size_t i = 0; i < linked.n; i++) {
-            differ = differ || node_links_differ_locked(t, linked.v[i], own_perm(t, linked.v[i]));
-            node_put_locked(t, linked.v[i]);
-        }
-        free(linked.v);
-    }
-    pthread_mutex_unlock(&t->lock);
-    return differ;
-}
-
-enum perm node_child_perm_locked(struct node_table *t, struct node *dir, const char *name, size_t len, bool is_dir)
-{
-    const struct rule_state *state = state_of(t, dir);
-
-    state = state ? rules_child(t->rules, state, name, len, is_dir) : NULL;
-    return state ? rule_state_perm(state) : PERM_NONE;
-}
-
-enum perm node_child_perm(struct node_table *t, struct node *dir, const char *name, bool is_dir)
-{
-    enum perm perm;
-
-    pthread_mutex_lock(&t->lock);
-    perm = node_child_perm_locked(t, dir, name, strlen(name), is_dir);
-    pthread_mutex_unlock(&t->lock);
-    return perm;
-}
-
-struct rules *node_rules(struct node_table *t, struct node *dir, const struct rule_state **ret_state)
-{
-    const struct rule_state *state;
-    struct rules *rules = NULL;
-
-    pthread_mutex_lock(&t->lock);
-    state = state_of(t, dir);
-    if (state)
-        rules = rules_ref(t->rules);
-    pthread_mutex_unlock(&t->lock);
-    if (rules)
-        *ret_state = state;
-    return rules;
-}
-
-/* Puts a component before what is there. */
-static void told_prepend(struct told *told, const char *name, size_t len)
-{
-    const bool follows = told->at < sizeof told->path;
-
-    told->is_cut = told->is_cut || told->at < len + follows;
-    if (told->is_cut)
-        return;
-    if (follows)
-        told->path[--told->at] = '/';
-    told->at -= len;
-    memcpy(told->path + told->at, name, len);
-}
-
-void node_tell(struct node_table *t, struct node *node, const char *name, bool is_dir, struct told *ret)
-{
-    const struct rule_state *state;
-
-    ret->at = sizeof ret->path;
-    ret->is_cut = false;
-    pthread_mutex_lock(&t->lock);
-    state = state_of(t, node);
-    if (state && name)
-        state = rules_child(t->rules, state, name, strlen(name), is_dir);
-    if (name)
-        told_prepend(ret, name, strlen(name));
-    for (const struct node *n = node; n->parent; n = n->parent)
-        told_prepend(ret, n->name, n->name_len);
-    ret->rules = rules_ref(t->rules);
-    pthread_mutex_unlock(&t->lock);
-    ret->perm = state ? rule_state_perm(state) : PERM_NONE;
-    ret->rule = state ? rule_state_rule(state) : SIZE_MAX;
-    ret->pattern = rules_pattern(ret->rules, ret->rule);
-}
-
-void node_set_rules(struct node_table *t, struct rules *rules)
-{
-    struct rules *old;
-
-    pthread_mutex_lock(&t->lock);
-    old = t->rules;
-    t->rules = rules_ref(rules);
-    t->epoch++;
-    pthread_mutex_unlock(&t->lock);
-    rules_unref(old);
-}
-
-void node_add_handle(struct node_table *t, struct node *node, struct handle *handle, int fd)
-{
-    handle->node = node;
-    handle->fd = fd;
-    handle->refs = 1;
-    pthread_mutex_lock(&t->lock);
-    LIST_INSERT_HEAD(&node->handles, handle, link);
-    pthread_mutex_unlock(&t->lock);
-}
-
-struct handle *node_some_handle(struct node_table *t, struct node *node)
-{
-    struct handle *handle;
-
-    pthread_mutex_lock(&t->lock);
-    handle = LIST_FIRST(&node->handles);
-    if (handle)
-        handle->refs++;
-    pthread_mutex_unlock(&t->lock);
-    return handle;
-}
-
-bool node_drop_handle(struct node_table *t, struct handle *handle)
-{
-    bool last;
-
-    pthread_mutex_lock(&t->lock);
-    last = --handle->refs == 0;
-    if (last)
-        LIST_REMOVE(handle, link);
-    pthread_mutex_unlock(&t->lock);
-    return last;
-}
-
-static bool is_settled(const struct stat *st)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME_COARSE, &now); /* as files get their times */
-    return (int64_t)(now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec > SETTLE_NS;
-}
-
-static bool same_time(struct timespec a, struct timespec b)
-{
-    return a.tv_sec == b.tv_sec && a.tv_nsec == b.tv_nsec;
-}
-
-bool node_content_kept(struct node_table *t, struct node *node, const struct stat *st)
-{
-    struct stamp now = { st->st_mtim, st->st_ctim, st->st_size, 0, is_settled(st) };
-    bool kept;
-
-    pthread_mutex_lock(&t->lock);
-    now.epoch = t->epoch;
-    kept = node->seen.settled && node->seen.epoch == now.epoch && node->seen.size == now.size &&
-           same_time(node->seen.mtime, now.mtime) && same_time(node->seen.ctime, now.ctime);
-    node->seen = now;
-    pthread_mutex_unlock(&t->lock);
-    return kept;
-}
-
-void node_asked(struct node_table *t, struct node *file)
-{
-    pthread_mutex_lock(&t->lock);
-    if (file->parent)
-        file->parent->n_asked++;
-    pthread_mutex_unlock(&t->lock);
-}
-
-void node_listed(struct node_table *t, struct node *dir, uint32_t n)
-{
-    pthread_mutex_lock(&t->lock);
-    dir->n_listed += n;
-    pthread_mutex_unlock(&t->lock);
-}
-
-bool node_listing_kept(struct node_table *t, struct node *dir, const struct stat *st)
-{
-    bool kept = node_content_kept(t, dir, st);
-
-    pthread_mutex_lock(&t->lock);
-    if (dir->n_listed && (uint64_t)dir->n_asked * ASKED_SHARE >= dir->n_listed)
-        kept = false;
-    if (!kept)
-        dir->n_listed = dir->n_asked = 0;
-    pthread_mutex_unlock(&t->lock);
-    return kept;
 }

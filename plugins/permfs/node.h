@@ -208,6 +208,8 @@ struct node_names {
 };
 int node_names(struct node_table *t, struct node *node, struct node_names *ret); /* all of them; 0 or -ENOMEM */
 
+/* The node loses its own name; another takes its place, if there is one. */
+void node_lose_name_locked(struct node_table *t, struct node *node);
 /* Makes another of its names its own, if fewer than it has besides were tried. */
 bool node_put_next_first(struct node_table *t, struct node *node, size_t tried);
 bool node_names_differ(struct node_table *t, struct node *node);
@@ -235,9 +237,12 @@ bool node_is_shared(struct node_table *t, struct node *file, nlink_t links);
 struct nodes;
 int node_twins(struct node_table *t, struct node *file, struct nodes *ret); /* the others; 0 or -ENOMEM */
 
-/* ---- rules: what a node, or a name that may or may not exist, is allowed ---- */
+/* ---- rules: what a node, or a name that may or may not exist, is allowed (node_rules.c); _locked: lock held ---- */
 
-enum perm node_perm(struct node_table *t, struct node *node);
+/* By its own name alone; NULL if memory ran out. */
+const struct rule_state *node_state_locked(struct node_table *t, struct node *node);
+enum perm node_own_perm_locked(struct node_table *t, struct node *node);
+enum perm node_perm(struct node_table *t, struct node *node); /* the least, where its names differ */
 enum perm node_child_perm(struct node_table *t, struct node *dir, const char *name, bool is_dir);
 /*
  * The rules in force, to be given to rules_unref, and dir's state in them. Returns NULL if memory ran out.
@@ -290,7 +295,7 @@ struct nodes {
 int nodes_collect(struct node_table *t, struct nodes *ret); /* Returns 0 or -ENOMEM */
 void nodes_release(struct node_table *t, struct nodes *nodes);
 
-/* ---- open files ---- */
+/* ---- open files (node_open.c) ---- */
 
 void node_add_handle(struct node_table *t, struct node *node, struct handle *handle, int fd); /* refs becomes 1 */
 struct handle *node_some_handle(struct node_table *t, struct node *node); /* referenced; NULL if none is open */

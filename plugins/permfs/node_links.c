@@ -222,8 +222,7 @@ static void compare(struct node_table *t, struct node *node, enum perm own)
 
     links->least = own;
     links->differ = false;
-    TAILQ_FOREACH(link, &links->all, other)
-    {
+    for (link = TAILQ_FIRST(&links->all); link; link = TAILQ_NEXT(link, other)) {
         perm = perm_of(t, link);
         links->differ = links->differ || perm != own;
         if (perm < links->least)

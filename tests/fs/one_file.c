@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -367,6 +368,61 @@ FS_TEST(one_file, hundreds_of_names)
             WORKS(unlinkat(at, name, 0));
     }
     cr_expect(tree_is(h.mnt, "a", "ABCDEFGHIJ"));
+}
+
+/* Returns whether all that happened can happen. */
+static bool juggle(unsigned seed)
+{
+    char name[8], other[8], buf[11] = "";
+    bool right = true;
+    struct stat st;
+
+    for (int i = 0; i < 500; i++) {
+        snprintf(name, sizeof name, "%c/%d", "de"[rand_r(&seed) % 2], rand_r(&seed) % 6);
+        snprintf(other, sizeof other, "%c/%d", "de"[rand_r(&seed) % 2], rand_r(&seed) % 6);
+        errno = 0;
+        switch (rand_r(&seed) % 5) {
+        case 0:
+            right = right && (linkat(at, "a", at, name, 0) == 0 || errno == EEXIST);
+            break;
+        case 1:
+            right = right && (unlinkat(at, name, 0) == 0 || errno == ENOENT);
+            break;
+        case 2:
+            right = right && (renameat(at, name, at, other) == 0 || errno == ENOENT);
+            break;
+        case 3:
+            right = right && (fstatat(at, name, &st, 0) == 0 ? st.st_size == 10 : errno == ENOENT);
+            break;
+        default: {
+            int fd = openat(at, name, O_RDWR | O_CLOEXEC);
+
+            right = right && (fd < 0 ? errno == ENOENT : read(fd, buf, 10) == 10 && !strcmp(buf, "0123456789"));
+            if (fd >= 0)
+                close(fd);
+        }
+        }
+        if (!right)
+            fprintf(stderr, "%s, %s: %s\n", name, other, strerror(errno));
+    }
+    return right;
+}
+
+FS_TEST(one_file, names_come_and_go_in_several_processes)
+{
+    pid_t pids[4];
+    int status;
+
+    start(all, N(all));
+    for (int i = 0; i < 4; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            _exit(!juggle((unsigned)i + 1));
+    }
+    for (int i = 0; i < 4; i++)
+        cr_expect(waitpid(pids[i], &status, 0) == pids[i] && status == 0, "%d: %#x", i, status);
+    WORKS(linkat(at, "a", at, "last", 0));
+    expect_names_one("a", "last");
 }
 
 /* A pipe's two ends find each other. */
