@@ -95,6 +95,15 @@ static struct live *live_find(struct runtime *rt, const char *id)
     return live;
 }
 
+void live_lose(struct runtime *rt, const struct record *record)
+{
+    struct live *live = live_find(rt, record->spec.id);
+
+    if (live && live->generation == record->generation)
+        atomic_store(&live->is_lost, true);
+    live_unref(live);
+}
+
 /* The count of what the kernel killed for the sandbox's limit of memory, if a cgroup keeps that. */
 static int oom_fd(struct op *op, const struct record *record)
 {
@@ -113,6 +122,7 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
         return op_fail(op, RT_E_NOMEM, 0, "handles of '%s'", record->spec.id);
     *live = (struct live)LIVE_INIT;
     atomic_init(&live->refs, 1);
+    atomic_init(&live->is_lost, false);
     strcpy(live->id, record->spec.id);
     live->generation = record->generation;
     live->identity = record->identity;
@@ -149,7 +159,8 @@ static struct live *live_find_alive(struct runtime *rt, const char *id)
 {
     struct live *live = live_find(rt, id);
 
-    if (live && (pidfd_ended(live->init_fd) || pidfd_ended(live->daemon_fd) || pause_is_marked(live->dir_fd))) {
+    if (live && (pidfd_ended(live->init_fd) || pidfd_ended(live->daemon_fd) || atomic_load(&live->is_lost) ||
+                 pause_is_marked(live->dir_fd))) {
         live_unref(live);
         return NULL;
     }

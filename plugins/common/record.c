@@ -213,6 +213,7 @@ static void daemon_cut_off(struct op *op, const struct record *record)
 {
     cleanup_free char *mnt = runtime_mount_point(op->rt, record->spec.id);
 
+    live_lose(op->rt, record);
     if (mnt)
         (void)mount_abort(mnt);
 }

@@ -16,7 +16,7 @@ struct record;
 struct cgroup_pool;
 struct session_turns;
 
-/* Handles to a running sandbox. Immutable once published; shared by reference count. */
+/* Handles to a running sandbox. Immutable once published, but for is_lost; shared by reference count. */
 struct live {
     atomic_int refs;
     char id[ID_MAX + 1];
@@ -25,9 +25,10 @@ struct live {
     int init_fd;         /* pidfd of the agent */
     int daemon_fd;       /* pidfd of permfs */
     struct proc_id daemon;
-    int lease_fd;  /* boot connection, held by the process that started a `host` sandbox; -1 = none */
-    int permfs_fd; /* owner's connection to permfs; -1 = none: it is reached by its socket */
-    int oom_fd;    /* see oom.h; -1 = no limit of memory */
+    atomic_bool is_lost; /* the daemon is dead, whatever daemon_fd says */
+    int lease_fd;        /* boot connection, held by the process that started a `host` sandbox; -1 = none */
+    int permfs_fd;       /* owner's connection to permfs; -1 = none: it is reached by its socket */
+    int oom_fd;          /* see oom.h; -1 = no limit of memory */
     struct identity identity;
     bool relayed; /* see backend.h, as what follows */
     char backend_id[80];
@@ -94,6 +95,8 @@ int32_t live_from_record(struct op *op, const struct record *record, struct live
 int32_t live_status_error(struct op *op, const struct record *record);
 /* Connects to the sandbox's agent: *ret is the caller's to close. RT_E_NOT_RUNNING, RT_E_UNAVAILABLE. */
 int32_t live_connect(struct op *op, struct live *live, int *ret);
+/* Its daemon was seen to be dead: whoever wants the sandbox looks at the record anew. */
+void live_lose(struct runtime *rt, const struct record *record);
 /* Why a connection to the sandbox ended: RT_E_NOT_RUNNING if it was stopped or destroyed, else what happened. */
 int32_t live_end_status(struct op *op, struct live *live);
 /* The same for err (-errno) of a message to the agent; what is wrong with the message itself is said with `what`. */
