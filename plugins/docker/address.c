@@ -3,6 +3,7 @@
 #include "util.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define PORT_PLAIN "2375"
@@ -26,7 +27,7 @@ static bool authority_valid(const char *text, bool *ret_has_port)
     if (*at == ':') {
         size_t digits = strspn(at + 1, "0123456789");
 
-        if (digits < 1 || digits > 5)
+        if (digits < 1 || digits > 5 || atoi(at + 1) < 1 || atoi(at + 1) > 65535)
             return false;
         at += 1 + digits;
     }

@@ -105,6 +105,14 @@ int32_t engine_status(long http, const char *message)
     }
 }
 
+void engine_line(const char *text, char *ret, size_t size)
+{
+    snprintf(ret, size, "%s", text);
+    for (char *at = ret; *at; at++)
+        if ((unsigned char)*at < ' ' || *at == 0x7f)
+            *at = ' ';
+}
+
 /* The Engine's {"message": "..."}, in one line; or what there is of it. */
 int32_t engine_refusal(struct op *op, long http, const cJSON *json)
 {
@@ -112,10 +120,7 @@ int32_t engine_refusal(struct op *op, long http, const cJSON *json)
     const char *message = json ? json_str(json, "message", "", &ok) : "";
     char line[400];
 
-    snprintf(line, sizeof line, "%s", ok && message[0] ? message : "no reason given");
-    for (char *at = line; *at; at++)
-        if ((unsigned char)*at < ' ')
-            *at = ' ';
+    engine_line(ok && message[0] ? message : "no reason given", line, sizeof line);
     return op_fail(op, engine_status(http, line), 0, "the Engine says: %s (HTTP %ld)", line, http);
 }
 

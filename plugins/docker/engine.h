@@ -72,6 +72,8 @@ int engine_negotiate(const char *min, const char *max);
 
 /* What an HTTP status of 400 and above is to a caller. Pure. */
 int32_t engine_status(long http, const char *message);
+/* What it says as one line that steers no terminal, cut to size. */
+void engine_line(const char *text, char *ret, size_t size);
 
 /* text with all but letters, digits and -._~ as %XX; to be freed. NULL if memory runs out. */
 char *engine_escape(const char *text);

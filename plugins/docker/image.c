@@ -86,14 +86,17 @@ static bool pull_line(void *arg, const cJSON *line)
     if (!ok)
         return false;
     if (error) {
-        snprintf(pull->failed, sizeof pull->failed, "%s", error);
+        engine_line(error, pull->failed, sizeof pull->failed);
     } else if (current >= 0 && total >= 0 && !strcmp(status, "Downloading") && (layer = layer_find(pull, id))) {
         layer->current = current;
         layer->total = total;
         log_progress(pull);
     } else if (!id[0] && strcmp(pull->last, status)) {
+        char shown[sizeof pull->last];
+
         snprintf(pull->last, sizeof pull->last, "%s", status);
-        runtime_log(pull->op->rt, RT_LOG_INFO, "pulling %s: %s", pull->reference, status);
+        engine_line(status, shown, sizeof shown);
+        runtime_log(pull->op->rt, RT_LOG_INFO, "pulling %s: %s", pull->reference, shown);
     }
     return true;
 }
@@ -133,7 +136,7 @@ int32_t image_pull(struct op *op, const char *reference)
     whole = json_lines_end(&lines);
     engine_answer_release(&answer);
     if (!status && pull.failed[0])
-        status = op_fail(op, RT_E_UNAVAILABLE, 0, "%s", pull.failed);
+        status = op_fail(op, engine_status(500, pull.failed), 0, "%s", pull.failed);
     else if (!status && !whole)
         status = op_fail(op, RT_E_PROTOCOL, 0, "the Engine's report is malformed");
     return status ? op_wrap(op, status, "pull %s", reference) : RT_OK;

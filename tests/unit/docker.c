@@ -38,9 +38,23 @@ Test(docker_address, what_is_taken)
 
 Test(docker_address, B1_what_is_refused)
 {
-    static const char *const bad[] = { "",          "unix://",   "unix://relative",  "ssh://host",     "tcp://",
-                                       "tcp://a b", "tcp://a:b", "tcp://a@b:1",      "tcp://a:1/path", "/var/run/x",
-                                       "tcp://[::", "tcp://:80", "npipe:////./pipe", "tcp://a:123456", "tcp://a?x" };
+    static const char *const bad[] = { "",
+                                       "unix://",
+                                       "unix://relative",
+                                       "ssh://host",
+                                       "tcp://",
+                                       "tcp://a b",
+                                       "tcp://a:b",
+                                       "tcp://a@b:1",
+                                       "tcp://a:1/path",
+                                       "/var/run/x",
+                                       "tcp://[::",
+                                       "tcp://:80",
+                                       "npipe:////./pipe",
+                                       "tcp://a:123456",
+                                       "tcp://a?x",
+                                       "tcp://a:65536",
+                                       "tcp://a:0" };
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct address address = { 0 };

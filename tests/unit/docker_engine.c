@@ -497,6 +497,15 @@ Test(docker_engine, B3_a_pull_that_fails_in_the_middle)
     cr_expect_not_null(strstr(t.op.err->message, "pull x:1: unexpected EOF"), "%s", t.op.err->message);
 }
 
+Test(docker_engine, R5_a_pull_onto_a_full_disk)
+{
+    BEGIN(VERSION, { .status = "200 OK", .body = "{\"error\":\"write /x:\\u001b[2J no space left on device\"}\r\n" });
+    op_init(&t.op, &t.rt, NULL, "test");
+    cr_expect_eq(image_pull(&t.op, "x:1"), RT_E_RESOURCE, "%s", t.op.err->message);
+    cr_expect_not_null(strstr(t.op.err->message, "pull x:1: write /x: [2J no space left on device"), "%s",
+                       t.op.err->message);
+}
+
 Test(docker_engine, R4_a_pull_whose_report_ends_in_the_middle)
 {
     BEGIN(VERSION, { .raw = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n24\r\n{\"status\":\"Pull",
