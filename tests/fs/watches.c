@@ -69,17 +69,39 @@ static bool write_text(const char *path, const char *text)
     return ok;
 }
 
-/* In the new namespace: so many watches, and this program once more, for that test alone. */
-static void run_inside(const char *most, const char *test)
-{
-    char filter[64];
+/* This program once more, for one test alone where there are so many watches. */
+struct again {
+    char filter[64], variable[64];
+    const char *most;
+    char **env;
+};
 
-    snprintf(filter, sizeof filter, "watches/%s", test);
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
-        !write_text("/proc/sys/user/max_inotify_watches", most) || setenv(INSIDE, most, 1) < 0 ||
-        unsetenv("BXFI_MAP") < 0) /* by which Criterion would know itself for a test that is running */
-        _exit(NOT_THERE);
-    execl("/proc/self/exe", "fs", "--filter", filter, (char *)NULL);
+/* All that takes memory: a forked child of a process with threads may ask for none. */
+static void again_make(struct again *again, const char *most, const char *test)
+{
+    size_t n = 0, kept = 0;
+
+    again->most = most;
+    snprintf(again->filter, sizeof again->filter, "watches/%s", test);
+    snprintf(again->variable, sizeof again->variable, INSIDE "=%s", most);
+    while (environ[n])
+        n++;
+    again->env = calloc(n + 2, sizeof *again->env);
+    cr_assert(again->env);
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(environ[i], "BXFI_MAP=", 9)) /* by which Criterion would know itself for a test that is running */
+            again->env[kept++] = environ[i];
+    again->env[kept] = again->variable;
+}
+
+/* In the new namespace. */
+static void run_inside(struct again *again)
+{
+    char *argv[] = { "fs", "--filter", again->filter, NULL };
+
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+        write_text("/proc/sys/user/max_inotify_watches", again->most))
+        execve("/proc/self/exe", argv, again->env);
     _exit(NOT_THERE);
 }
 
@@ -100,6 +122,7 @@ static bool map_ids(pid_t pid)
  */
 static bool with_watches(const char *most, const char *test)
 {
+    struct again again;
     int ready[2], go[2], status;
     char byte;
     pid_t pid;
@@ -108,14 +131,16 @@ static bool with_watches(const char *most, const char *test)
         return true;
     if (geteuid() != 0)
         harness_skip(&h, "giving a namespace root's number takes root");
+    again_make(&again, most, test);
     cr_assert(pipe2(ready, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0);
     pid = fork();
     if (pid == 0) {
         if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0 || write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) != 1)
             _exit(NOT_THERE);
-        run_inside(most, test);
+        run_inside(&again);
     }
     close(ready[1]);
+    free(again.env);
     cr_assert(pid > 0);
     if (read(ready[0], &byte, 1) == 1 && map_ids(pid))
         cr_assert(write(go[1], "g", 1) == 1);
