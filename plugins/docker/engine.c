@@ -89,7 +89,8 @@ int32_t engine_status(long http, const char *message)
 {
     if (strstr(message, "no space left on device") || strstr(message, "cannot allocate memory") || http == 507)
         return RT_E_RESOURCE;
-    if (strstr(message, "invalid reference format")) /* Podman answers 500 to that */
+    /* Podman answers 500 to these. */
+    if (strstr(message, "invalid reference format") || strstr(message, "repository name must be lowercase"))
         return RT_E_INVAL;
     switch (http) {
     case 400:

@@ -82,6 +82,7 @@ Test(docker_version, what_a_full_disk_is)
     cr_expect_eq(engine_status(500, "write /x: no space left on device"), RT_E_RESOURCE);
     cr_expect_eq(engine_status(500, "something"), RT_E_UNAVAILABLE);
     cr_expect_eq(engine_status(500, "normalizing image: invalid reference format"), RT_E_INVAL);
+    cr_expect_eq(engine_status(500, "normalizing name: repository name must be lowercase"), RT_E_INVAL);
     cr_expect_eq(engine_status(302, ""), RT_E_PROTOCOL);
 }
 
