@@ -64,6 +64,8 @@ static void exit_wait(struct pump *pump, int wait_ms)
     pump->end->exit = (rt_exit)RT_EXIT_INIT;
     status = sb->ops->process_wait(sb->rt, pump->process, call, &pump->end->exit);
     call->deadline_ns = 0;
+    if (status == RT_E_UNAVAILABLE && wait_ms >= 0) /* what has become of the sandbox may take longer to find out */
+        status = sb->ops->process_wait(sb->rt, pump->process, call, &pump->end->exit);
     if (status == RT_E_TIMEOUT && wait_ms >= 0 && !(pump->end->exit.flags & RT_RESULT_TIMED_OUT))
         return;
     exit_take(pump, status);

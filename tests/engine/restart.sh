@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# An Engine that is killed and comes back (contract R4): what runs goes on, what needs it says so, nothing is left.
+# An Engine that is killed and comes back (contract R4): what runs goes on, what needs it says so, nothing is left. Of a
+# container that is killed the command tells the cause (L8).
 # Needs root, and an Engine of its own: it kills it.
 set -euo pipefail
 
@@ -52,6 +53,14 @@ grep -q "docker.sock cannot be reached" "$dir/err" || fail "the reason is not to
 [ "$("$sandbox" exec --runtime docker box -- ls)" = "begun
 go" ] || fail "the workspace is another"
 [ "$(containers)" = 1 ] || fail "$(containers) containers after the restart"
+
+"$sandbox" exec --runtime docker box -- sh -c 'touch again; sleep 1000' 2>"$dir/err" &
+exec_pid=$!
+while [ ! -e "$dir/code/again" ]; do sleep 0.1; done
+docker ps -q --filter label=stockade.sandbox=box | xargs docker kill >/dev/null
+! wait "$exec_pid" || fail "a command whose container was killed has succeeded"
+grep -q "killed by signal 9" "$dir/err" || fail "the cause is not told: $(cat "$dir/err")"
+"$sandbox" start --runtime docker box || fail "cannot be started after its container was killed"
 
 kill_engine
 "$sandbox" destroy --runtime docker box || fail "cannot be destroyed without the Engine"
