@@ -8,6 +8,12 @@
 
 #define BUCKETS_MIN 1024
 
+/*
+ * Names of a node that the host may have taken from the file without the kernel's asking for them again: past these, a
+ * further name is a node of its own, which is forgotten when the kernel forgets the name.
+ */
+#define LOST_MAX 1000
+
 uint64_t node_hash(const struct node *parent, const char *name, size_t len)
 {
     uint64_t h = UINT64_C(0xcbf29ce484222325) ^ ((uint64_t)(uintptr_t)parent >> 4); /* FNV-1a */
@@ -320,7 +326,8 @@ static struct node *find_joinable(struct node_table *t, struct node *parent, con
     enum perm perm;
 
     for (; node; node = LIST_NEXT(node, twin)) {
-        if (!is_same(node, st) || (LIST_EMPTY(&node->handles) && (!node->hashed || st->st_nlink < 2)))
+        if (!is_same(node, st) || (LIST_EMPTY(&node->handles) && (!node->hashed || st->st_nlink < 2)) ||
+            node_n_links(node) >= st->st_nlink + LOST_MAX)
             continue;
         perm = node_child_perm_locked(t, parent, name, len, false);
         if (perm > PERM_NONE && perm == node_own_perm_locked(t, node) && !node_links_differ_locked(t, node, perm) &&

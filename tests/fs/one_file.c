@@ -294,6 +294,32 @@ FS_TEST(one_file, renamed_by_the_host_while_open)
     WORKS(fchmodat(at, "d/b", 0600, 0));
 }
 
+/* More often than names are kept of what is gone. */
+FS_TEST(one_file, renamed_by_the_host_over_and_over)
+{
+    char name[16] = "a", before[16];
+    struct stat st;
+    int fd;
+
+    start_cached(all, N(all), 0);
+    fd = opened("a");
+    for (int i = 0; i < 1100; i++) {
+        strcpy(before, name);
+        snprintf(name, sizeof name, "d/%d", i);
+        cr_assert(renameat(base, before, base, name) == 0);
+        cr_assert(fstatat(at, name, &st, 0) == 0 && st.st_size == 10, "%s: %s", name, strerror(errno));
+    }
+    FAILS(ENOENT, fstatat(at, "a", &st, 0));
+    FAILS(ENOENT, fstatat(at, "d/7", &st, 0));
+    FAILS(ENOENT, fstatat(at, before, &st, 0));
+    cr_assert(pwrite(fd, "by the old", 10, 0) == 10);
+    cr_expect(tree_is(h.mnt, name, "by the old"));
+    WORKS(fchmodat(at, name, 0600, 0));
+    WORKS(unlinkat(at, name, 0));
+    FAILS(ENOENT, fstatat(at, name, &st, 0));
+    close(fd);
+}
+
 /* The name that was seen first is another file's now. */
 FS_TEST(one_file, the_host_puts_another_in_place_of_one_name)
 {
