@@ -397,6 +397,8 @@ int node_look_up(struct node_table *t, struct node *parent, const char *name, co
     }
     if (node && node->lookups++ == 0)
         node->refs++;
+    if (node)
+        node->missed = false;
     pthread_mutex_unlock(&t->lock);
     if (!node)
         return -ENOMEM;
@@ -485,15 +487,39 @@ void nodes_release(struct node_table *t, struct nodes *nodes)
     free(nodes->v);
 }
 
+/* What is recorded of the name; NULL if it has no node. Lock held. */
+static bool *missed(struct node_table *t, const struct node *parent, const char *name)
+{
+    const size_t len = strlen(name);
+    struct node *node = find_own(t, parent, name, len);
+    struct link *link = node ? NULL : node_link_find_locked(t, parent, name, len);
+
+    return node ? &node->missed : link ? node_link_missed_locked(link) : NULL;
+}
+
 void node_missed(struct node_table *t, struct node *parent, const char *name)
 {
     struct node *node;
 
     pthread_mutex_lock(&t->lock);
     node = find(t, parent, name, strlen(name));
-    if (node)
+    if (node) {
         atomic_store(&node->made, false);
+        *missed(t, parent, name) = true;
+    }
     pthread_mutex_unlock(&t->lock);
+}
+
+bool node_was_missed(struct node_table *t, struct node *parent, const char *name)
+{
+    const bool *record;
+    bool was;
+
+    pthread_mutex_lock(&t->lock);
+    record = missed(t, parent, name);
+    was = record && *record;
+    pthread_mutex_unlock(&t->lock);
+    return was;
 }
 
 void node_removed(struct node_table *t, struct node *parent, const char *name)
@@ -517,6 +543,7 @@ static void place(struct node_table *t, struct node *node, struct node *parent, 
     free_name(node);
     node->name = name;
     node->name_len = strlen(name);
+    node->missed = false;
     node->parent = parent;
     parent->refs++;
     hash_insert(t, node);

@@ -55,6 +55,7 @@ struct node {
     struct node *next;    /* in its hash bucket */
     struct node *scratch; /* for walks under the lock */
     bool hashed;          /* found by (parent, name); false once it was removed or replaced */
+    bool missed;          /* its own name was not there when it was last looked for */
     uint64_t lookups;     /* what the kernel holds */
     uint32_t refs;        /* children, users, and 1 while lookups > 0 */
 
@@ -158,6 +159,8 @@ bool node_is_in(struct node_table *t, struct node *node, const struct node *dir)
 
 /* What is under the name was not there just now, whatever node there is. */
 void node_missed(struct node_table *t, struct node *parent, const char *name);
+/* Whether that was the last to be heard of the name, and it has a node all the same. */
+bool node_was_missed(struct node_table *t, struct node *parent, const char *name);
 /* After unlink and rmdir. */
 void node_removed(struct node_table *t, struct node *parent, const char *name);
 /*
@@ -180,9 +183,13 @@ int node_links_init(struct node_table *t); /* Returns 0 or -ENOMEM */
 void node_links_free(struct node *node);   /* with the table, or when it has none any more */
 struct link *node_link_find_locked(const struct node_table *t, const struct node *dir, const char *name, size_t len);
 struct node *node_of_link(const struct link *link);
+bool *node_link_missed_locked(struct link *link); /* as the `missed` of a node */
 size_t node_n_links(const struct node *node);
 struct link *node_first_link(const struct node *node); /* the one that was its own longest ago; NULL if there is none */
-/* Returns NULL if memory ran out. */
+/*
+ * The name allows what each of the file's does: with many names a look at all of them for each new one would be long.
+ * Returns NULL if memory ran out.
+ */
 struct link *node_link_add_locked(struct node_table *t, struct node *file, struct node *dir, const char *name,
                                   size_t len);
 /* Swaps it with the node's own name, which is not found by that meanwhile. */
@@ -194,8 +201,8 @@ void node_links_changed_locked(struct node *node); /* its own name did */
 enum perm node_links_perm_locked(struct node_table *t, struct node *node, enum perm own);
 bool node_links_differ_locked(struct node_table *t, struct node *node, enum perm own);
 enum perm node_links_allowed_locked(const struct node *node); /* by each, when they last did not differ */
-/* Some link that allows just that; is = false: that does not. */
-struct link *node_link_by_perm_locked(struct node_table *t, struct node *node, enum perm perm, bool is);
+bool node_links_allow_locked(struct node_table *t, struct node *node, enum perm perm); /* some link: just that */
+void node_links_keep_locked(struct node_table *t, struct node *node, enum perm perm);  /* those that allow just that */
 
 struct node_name {
     const struct node *dir; /* not referenced */

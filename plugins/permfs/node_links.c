@@ -16,6 +16,7 @@ struct link {
     char *name;
     size_t len;
     uint64_t hash;
+    bool missed;
     struct link *next; /* in its hash bucket */
     TAILQ_ENTRY(link) other;
 };
@@ -92,6 +93,11 @@ struct node *node_of_link(const struct link *link)
     return link->node;
 }
 
+bool *node_link_missed_locked(struct link *link)
+{
+    return &link->missed;
+}
+
 size_t node_n_links(const struct node *node)
 {
     return node->links ? node->links->n : 0;
@@ -142,7 +148,6 @@ struct link *node_link_add_locked(struct node_table *t, struct node *file, struc
     insert(t, link);
     TAILQ_INSERT_TAIL(&links->all, link, other);
     links->n++;
-    links->epoch = 0;
     t->n_links++;
     return link;
 }
@@ -156,12 +161,14 @@ void node_link_swap_locked(struct node_table *t, struct link *link)
     link->dir = node->parent;
     link->name = node->name;
     link->len = node->name_len;
+    link->missed = node->missed;
     insert(t, link);
     TAILQ_REMOVE(&node->links->all, link, other);
     TAILQ_INSERT_TAIL(&node->links->all, link, other);
     node->parent = before.dir;
     node->name = before.name;
     node->name_len = before.len;
+    node->missed = before.missed;
 }
 
 struct node *node_link_remove_locked(struct node_table *t, struct link *link)
@@ -172,7 +179,8 @@ struct node *node_link_remove_locked(struct node_table *t, struct link *link)
     take_out(t, link);
     TAILQ_REMOVE(&links->all, link, other);
     links->n--;
-    links->epoch = 0;
+    if (links->differ) /* without it they may not */
+        links->epoch = 0;
     t->n_links--;
     free(link->name);
     free(link);
@@ -254,13 +262,24 @@ enum perm node_links_allowed_locked(const struct node *node)
     return node->links->allowed;
 }
 
-struct link *node_link_by_perm_locked(struct node_table *t, struct node *node, enum perm perm, bool is)
+bool node_links_allow_locked(struct node_table *t, struct node *node, enum perm perm)
 {
     struct link *link = node_first_link(node);
 
-    while (link && (perm_of(t, link) == perm) != is)
+    while (link && perm_of(t, link) != perm)
         link = TAILQ_NEXT(link, other);
     return link;
+}
+
+void node_links_keep_locked(struct node_table *t, struct node *node, enum perm perm)
+{
+    struct link *next;
+
+    for (struct link *link = node_first_link(node); link; link = next) {
+        next = TAILQ_NEXT(link, other);
+        if (perm_of(t, link) != perm)
+            node_put_locked(t, node_link_remove_locked(t, link));
+    }
 }
 
 /* ---- all of a node's names ---- */

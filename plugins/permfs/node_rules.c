@@ -61,15 +61,13 @@ static void part(struct node_table *t, struct node *node)
 {
     const enum perm own = node_own_perm_locked(t, node);
     enum perm kept;
-    struct link *link;
 
     if (!node_links_differ_locked(t, node, own))
         return;
     kept = node_links_allowed_locked(node);
-    if (own != kept && !node_link_by_perm_locked(t, node, kept, true))
+    if (own != kept && !node_links_allow_locked(t, node, kept))
         kept = own;
-    while ((link = node_link_by_perm_locked(t, node, kept, false)))
-        node_put_locked(t, node_link_remove_locked(t, link));
+    node_links_keep_locked(t, node, kept);
     if (own != kept)
         node_lose_name_locked(t, node);
 }

@@ -190,7 +190,7 @@ static bool on_name(struct fs *fs, struct node *dir, const struct inotify_event 
     if (is_hidden(fs, dir, e->name))
         return false;
     child = node_find(&fs->nodes, dir, e->name);
-    known = is_entry && is_known(fs, dir, e->name, e->mask, child);
+    known = is_entry && is_known(fs, dir, e->name, e->mask, child) && !node_was_missed(&fs->nodes, dir, e->name);
     if (is_entry && !known)
         forget_entry(fs, dir, e->name);
     if (child) {

@@ -134,6 +134,27 @@ FS_TEST(host_edits, what_the_sandbox_has_just_made)
     close(moved);
 }
 
+/* The file is known all the while, by another name or because it is open, and so is that it was called so. */
+FS_TEST(host_edits, a_name_that_goes_and_comes_back)
+{
+    int fd;
+
+    cr_assert(linkat(base, "f", base, "d/link", 0) == 0);
+    warm();
+    fd = openat(at, "e/in", O_RDONLY);
+    cr_expect(fd >= 0 && size_of("d/link") == 3);
+    for (int i = 0; i < 3; i++) {
+        cr_assert(unlinkat(base, "d/link", 0) == 0 && renameat(base, "e/in", base, "away") == 0);
+        SEEN(size_of("d/link") == -ENOENT && size_of("e/in") == -ENOENT);
+        sleep_ms(50);
+        cr_expect(size_of("d/link") == -ENOENT && size_of("e/in") == -ENOENT && size_of("f") == 3);
+        cr_assert(linkat(base, "f", base, "d/link", 0) == 0 && renameat(base, "away", base, "e/in") == 0);
+        SEEN(size_of("d/link") == 3);
+        SEEN(size_of("e/in") == 4);
+    }
+    close(fd);
+}
+
 FS_TEST(host_edits, content_and_size)
 {
     int fd;

@@ -598,3 +598,43 @@ FS_TEST(one_file, a_renamed_directory_tells_names_apart)
     WORKS(fstatat(at, "a", &st, 0));
     FAILS(EACCES, openat(at, "a", O_RDWR));
 }
+
+/* ---- so many names that none may cost a look at all of them ---- */
+
+#define NAMES 150000
+
+static const char *nth_name(int i)
+{
+    static char name[32];
+
+    snprintf(name, sizeof name, "d/%s%d", i < NAMES / 2 ? "keep" : "read", i);
+    return name;
+}
+
+/* Longer than the suite may take, if the time for each grows with their number. */
+Test(one_file, more_names_than_are_looked_through)
+{
+    static const struct rule reads[] = {
+        { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 },
+        { "d/read*", RT_RULE_GLOB, RT_PERM_READ, 1 },
+    };
+    struct stat st;
+
+    harness_mounts(&h);
+    harness_mount_tmpfs(h.base, "size=256m,mode=755"); /* others have no room for as many */
+    cr_assert(tree_put(h.base, "a", "0123456789") && tree_mkdir(h.base, "d"));
+    for (int i = 0; i < NAMES; i++)
+        link_below(nth_name(i));
+    start(all, N(all));
+    for (int i = 0; i < NAMES; i++)
+        cr_assert(fstatat(at, nth_name(i), &st, 0) == 0);
+    harness_set_rules(&h, reads, N(reads));
+    expect_names_one("a", nth_name(0));
+    FAILS(EACCES, openat(at, nth_name(NAMES - 1), O_RDWR));
+    harness_set_rules(&h, all, N(all));
+    expect_names_one("a", nth_name(NAMES - 1));
+    for (int i = 0; i < NAMES; i++)
+        cr_assert(unlinkat(at, nth_name(i), 0) == 0);
+    WORKS(fstatat(at, "a", &st, 0));
+    cr_expect(st.st_nlink == 1);
+}
