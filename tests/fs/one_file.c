@@ -340,15 +340,20 @@ FS_TEST(one_file, the_host_puts_another_in_place_of_one_name)
 /* What is done to it afterwards is done by a name that is left, however the others went. */
 FS_TEST(one_file, the_host_removes_all_names_but_one)
 {
+    char by_fd[32];
     struct stat st;
+    int c;
 
     start(all, N(all));
     link_below("b");
     link_below("d/c");
     WORKS(fstatat(at, "b", &st, 0));
-    WORKS(fstatat(at, "d/c", &st, 0));
+    c = opened("d/c");
     WORKS(fstatat(at, "a", &st, 0));
     cr_assert(unlinkat(base, "b", 0) == 0 && unlinkat(base, "a", 0) == 0);
+    snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", c);
+    WORKS(linkat(AT_FDCWD, by_fd, at, "new", AT_SYMLINK_FOLLOW)); /* no name is looked up again for that */
+    close(c);
     WORKS(fchmodat(at, "d/c", 0600, 0));
     WORKS(setxattr(path(h.mnt, "d/c"), "user.a", "1", 1, 0));
     close(opened("d/c"));
