@@ -296,10 +296,12 @@ static void add_output(struct op *op, struct rise *rise, int32_t status)
 static int64_t fall_deadline(struct op *op)
 {
     int64_t least = now_ns() + FALL_NS;
+    struct op aside; /* op's own error is why it falls */
 
     if (op->deadline_ns)
         return op->deadline_ns > least ? op->deadline_ns : least;
-    return op_check(op) ? least : 0;
+    op_init_aside(&aside, op);
+    return op_check(&aside) ? least : 0;
 }
 
 static int32_t box_fall(struct op *op, struct rise *rise, int32_t status, const char *step)

@@ -409,6 +409,7 @@ CONFORMANCE_TEST(lifecycle, L7_destroy_after_a_failed_start)
 /* Cancelled at every moment of its way up: no process stays, however little had been started. */
 CONFORMANCE_TEST(lifecycle, L7_a_cancelled_start_leaves_nothing)
 {
+    int fallen = 0, step_told = 0;
     char id[32];
 
     snprintf(id, sizeof id, "cancelled-%d", (int)getpid());
@@ -416,6 +417,7 @@ CONFORMANCE_TEST(lifecycle, L7_a_cancelled_start_leaves_nothing)
         const struct itimerspec when = { .it_value = { 0, ms * 1000000 + 1 } };
         int timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
         rt_sandbox_spec spec = box_spec(id);
+        char message[sizeof fx.call.error.message];
         rt_call *call;
         int32_t status;
 
@@ -425,9 +427,15 @@ CONFORMANCE_TEST(lifecycle, L7_a_cancelled_start_leaves_nothing)
         call->cancel_fd = timer;
         status = fx.ops->start(fx.rt, id, call);
         cr_expect(status == RT_OK || status == RT_E_CANCELLED, "%s: %s", status_name(status), call->error.message);
+        snprintf(message, sizeof message, "%s", call->error.message);
         call->cancel_fd = -1;
+        if (box_status(id) == RT_SANDBOX_ERROR) {
+            step_told += strstr(message, ": cancelled") != NULL;
+            fallen++;
+        }
         close(timer);
         ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, id, CALL));
     }
+    cr_expect(step_told == fallen, "%d of %d starts tell where they were cancelled", step_told, fallen);
     cr_expect(proc_await(id, 0, NULL) == 0, "processes are left");
 }
