@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define PARENTS_MAX 4096
+#define ONE_EVENTS  8 /* of two files: that one has gone, and that each is watched no more */
 
 #ifndef XFS_SUPER_MAGIC
 #define XFS_SUPER_MAGIC 0x58465342
@@ -103,18 +104,20 @@ bool below_is_local(int fd)
     }
 }
 
-bool below_is_one(int a, int b)
+bool below_is_one(int inotify, int a, int b)
 {
     char room_a[BELOW_FD_PATH_MAX], room_b[BELOW_FD_PATH_MAX];
-    int inotify = inotify_init1(IN_CLOEXEC), wd;
-    bool is_one;
+    char events[ONE_EVENTS * sizeof(struct inotify_event)];
+    const int wd = inotify_add_watch(inotify, below_fd_path(a, room_a), IN_DELETE_SELF);
+    const int other = wd < 0 ? -1 : inotify_add_watch(inotify, below_fd_path(b, room_b), IN_DELETE_SELF);
 
-    if (inotify < 0)
-        return false;
-    wd = inotify_add_watch(inotify, below_fd_path(a, room_a), IN_DELETE_SELF);
-    is_one = wd >= 0 && inotify_add_watch(inotify, below_fd_path(b, room_b), IN_DELETE_SELF) == wd;
-    close(inotify);
-    return is_one;
+    if (wd >= 0)
+        (void)inotify_rm_watch(inotify, wd);
+    if (other >= 0 && other != wd)
+        (void)inotify_rm_watch(inotify, other);
+    while (read(inotify, events, sizeof events) > 0)
+        continue;
+    return wd >= 0 && other == wd;
 }
 
 const char *below_fd_path(int fd, char *room)

@@ -26,9 +26,10 @@ int below_is_inside(int fd, int top_fd); /* 1 if the directory fd is top_fd's or
 bool below_is_local(int fd);
 /*
  * Whether two fds are of one inode, and not only of one number. False too if it cannot be told: inotify does, to
- * whoever may read the file.
+ * whoever may read the file. inotify: an instance for this alone, non-blocking, that no other thread uses meanwhile;
+ * to make one each time and to close it takes ten milliseconds, for which the kernel waits.
  */
-bool below_is_one(int a, int b);
+bool below_is_one(int inotify, int a, int b);
 /* A path to an open fd, O_PATH or not, for the calls that take neither an fd of that kind nor AT_EMPTY_PATH. */
 const char *below_fd_path(int fd, char *room);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -101,6 +102,8 @@ int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX])
         return r;
     }
     fs->nodes.numbers_tell = !fs->delta.on && below_is_local(settings->root_fd);
+    fs->prover = fs->nodes.numbers_tell ? -1 : inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    pthread_mutex_init(&fs->prover_lock, NULL);
     pthread_mutex_init(&fs->rename_lock, NULL);
     watch_init(fs);
     return 0;
@@ -111,6 +114,9 @@ void fs_release(struct fs *fs)
     watch_release(fs);
     node_table_release(&fs->nodes);
     delta_release(&fs->delta);
+    if (fs->prover >= 0)
+        close(fs->prover);
+    pthread_mutex_destroy(&fs->prover_lock);
     pthread_mutex_destroy(&fs->rename_lock);
 }
 
@@ -240,7 +246,7 @@ static int forget_twins(struct fs *fs, struct node *node)
  */
 static struct node *prove(struct fs *fs, const struct place *place, const struct stat *st)
 {
-    struct node *node = fs->nodes.numbers_tell ? NULL : node_joinable(&fs->nodes, place->dir, place->name, st);
+    struct node *node = fs->prover < 0 ? NULL : node_joinable(&fs->nodes, place->dir, place->name, st);
     bool is_one = false;
     int one, other;
 
@@ -248,7 +254,9 @@ static struct node *prove(struct fs *fs, const struct place *place, const struct
         return NULL;
     if (!fs_open_path(fs, node, &one)) {
         other = place_open(&fs->nodes, place, O_PATH, 0);
-        is_one = other >= 0 && below_is_one(one, other);
+        pthread_mutex_lock(&fs->prover_lock);
+        is_one = other >= 0 && below_is_one(fs->prover, one, other);
+        pthread_mutex_unlock(&fs->prover_lock);
         if (other >= 0)
             close(other);
         close(one);

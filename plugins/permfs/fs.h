@@ -33,7 +33,9 @@ struct fs {
     struct watch watch;
     struct delta delta;
     struct node_table nodes;
-    bool epochs; /* constant once there are workers */
+    bool epochs;                 /* constant once there are workers */
+    int prover;                  /* inotify, see below_is_one; -1 = not needed, or not to be had */
+    pthread_mutex_t prover_lock; /* guards prover; innermost */
     struct audit audit;
     struct fs_secrets {
         struct cookie_key cookies;

@@ -294,6 +294,25 @@ FS_TEST(delta, W13_deep_and_odd_names)
     expect_untouched();
 }
 
+/* To the overlay names that are linked below it are files of their own: to tell so must not take long, see below.h. */
+Test(delta, files_with_two_names_below)
+{
+    enum { PAIRS = 40000 };
+    char name[64], other[64];
+    struct stat st;
+
+    for (int i = 0; i < PAIRS; i++) {
+        snprintf(name, sizeof name, "%s/d/%d", h.base, i);
+        snprintf(other, sizeof other, "%s/e/%d", h.base, i);
+        cr_assert(mknod(name, S_IFREG | 0644, 0) == 0 && link(name, other) == 0);
+    }
+    for (int i = 0; i < PAIRS; i++) {
+        snprintf(name, sizeof name, "d/%d", i);
+        snprintf(other, sizeof other, "e/%d", i);
+        cr_assert(fstatat(at, name, &st, 0) == 0 && fstatat(at, other, &st, 0) == 0);
+    }
+}
+
 Test(delta_start, a_state_directory_inside_of_the_codebase_is_refused, .timeout = 300)
 {
     const struct rule all = { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 };
