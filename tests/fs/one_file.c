@@ -578,6 +578,44 @@ FS_TEST(one_file, names_whose_permission_stays_are_one_still)
     close(a);
 }
 
+static int opened_again(int path_fd, int flags)
+{
+    char name[64];
+    int fd;
+
+    snprintf(name, sizeof name, "/proc/self/fd/%d", path_fd);
+    fd = open(name, flags | O_CLOEXEC);
+    if (fd >= 0)
+        close(fd);
+    return fd;
+}
+
+/* What names the file and has not opened it gives no more than a name that the file still has. */
+FS_TEST(one_file, a_descriptor_from_before_new_rules_gives_no_more_than_a_name)
+{
+    static const struct rule less[] = {
+        { "**", RT_RULE_GLOB, RT_PERM_READ, 0 },
+        { "none", RT_RULE_FILE, RT_PERM_NONE, 1 },
+    };
+    static const struct rule nothing[] = { { "**", RT_RULE_GLOB, RT_PERM_VIEW, 0 } };
+    int hidden, kept;
+
+    link_below("none");
+    start(all, N(all));
+    expect_names_one("a", "none");
+    hidden = opened_for("none", O_PATH);
+    kept = opened_for("a", O_PATH);
+    cr_expect(opened_again(hidden, O_RDWR) >= 0 && opened_again(kept, O_RDWR) >= 0);
+    harness_set_rules(&h, less, N(less));
+    cr_expect(opened_again(hidden, O_RDWR) < 0 && opened_again(kept, O_RDWR) < 0);
+    close(opened_for("a", O_RDONLY));
+    cr_expect(opened_again(hidden, O_RDWR) < 0 && opened_again(kept, O_RDWR) < 0);
+    harness_set_rules(&h, nothing, N(nothing));
+    cr_expect(opened_again(hidden, O_RDONLY) < 0 && opened_again(kept, O_RDONLY) < 0);
+    close(hidden);
+    close(kept);
+}
+
 /* A directory may come to where less is allowed, and what is in it with it. */
 FS_TEST(one_file, a_renamed_directory_tells_names_apart)
 {
