@@ -445,10 +445,13 @@ static bool verdict_await(struct op *op, const struct record *record, struct obi
     bool ok = true;
     int32_t status =
         patient_call(op, "POST", record->backend_id, "/wait?condition=not-running", DIED_LIMIT_MS, 0, &answer);
-    int64_t code = status ? -1 : json_int(answer.json, "StatusCode", 0, 255, -1, &ok);
+    int64_t code = status ? -1 : json_int(answer.json, "StatusCode", -1, 255, -1, &ok);
+    const cJSON *error = cJSON_GetObjectItemCaseSensitive(answer.json, "Error");
+    /* Of a container that is removed meanwhile Podman tells a code, too, but none that counts. */
+    bool counts = code >= 0 && !json_str(error, "Message", "", &ok)[0];
     bool known = answer.http == 404 || (!status && ok);
 
-    if (known && code >= 0) {
+    if (known && counts) {
         snprintf(obituary->code, sizeof obituary->code, "%lld", (long long)code);
         obituary->dead = true;
     }
@@ -501,7 +504,7 @@ bool docker_died_why(struct op *op, const struct record *record, char *why, size
         snprintf(why, size, "its container was killed by signal %d", sig);
     else if (obituary.dead)
         snprintf(why, size, "its container ended with exit code %s", obituary.code);
-    return true;
+    return obituary.dead || sig || verdict == OOM_KILLED; /* a busy Engine's events come after the container has gone */
 }
 
 /* ---- what an earlier process left ---- */

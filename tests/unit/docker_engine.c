@@ -384,6 +384,30 @@ Test(docker_engine, L8_of_a_container_that_the_engine_has_removed)
     expect_died(true, "its container was killed by signal 9");
 }
 
+/* As Podman answers who waits while it removes the container. */
+#define REMOVED(code)                                                                                                  \
+    {                                                                                                                  \
+        .status = "200 OK", .body = "{\"StatusCode\":" code ",\"Error\":{\"Message\":\"no such container\"}}"          \
+    }
+
+Test(docker_engine, L8_of_a_container_that_is_removed_meanwhile)
+{
+    BEGIN(VERSION, REMOVED("0"), EVENTS("137"));
+    expect_died(true, "its container was killed by signal 9");
+}
+
+Test(docker_engine, L8_of_a_container_that_was_removed_sooner)
+{
+    BEGIN(VERSION, REMOVED("-1"), EVENTS("137"));
+    expect_died(true, "its container was killed by signal 9");
+}
+
+Test(docker_engine, L8_of_a_container_that_is_removed_and_not_told_of_yet)
+{
+    BEGIN(VERSION, REMOVED("0"), { .status = "200 OK", .body = "" });
+    expect_died(false, "unknown");
+}
+
 Test(docker_engine, L8_of_an_end_whose_events_are_forgotten)
 {
     BEGIN(VERSION, { .status = "200 OK", .body = "{\"StatusCode\":3}" }, { .status = "200 OK", .body = "" });
