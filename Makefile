@@ -67,7 +67,7 @@ all: deps
 
 programs: $(PROGRAMS)
 
-unit: $(UNIT_TESTS) $(TEST_PLUGINS)
+unit: $(UNIT_TESTS) $(TEST_PLUGINS) $(LIBEXEC)/agent
 
 tests: $(TESTS) $(EXAMPLES) $(JUDGES) $(BUILD)/tests/bench $(BUILD)/tests/stress $(BUILD)/tests/chaos
 
