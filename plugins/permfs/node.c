@@ -39,12 +39,21 @@ static struct node *find_own(struct node_table *t, const struct node *parent, co
     return n;
 }
 
-static struct node *find(struct node_table *t, const struct node *parent, const char *name, size_t len)
+/* By any of its names; ret_link: NULL if that is its own. */
+static struct node *find_name(struct node_table *t, const struct node *parent, const char *name, size_t len,
+                              struct link **ret_link)
 {
     struct node *node = find_own(t, parent, name, len);
-    struct link *link = node ? NULL : node_link_find_locked(t, parent, name, len);
 
-    return link ? node_of_link(link) : node;
+    *ret_link = node ? NULL : node_link_find_locked(t, parent, name, len);
+    return *ret_link ? node_of_link(*ret_link) : node;
+}
+
+static struct node *find(struct node_table *t, const struct node *parent, const char *name, size_t len)
+{
+    struct link *link;
+
+    return find_name(t, parent, name, len, &link);
 }
 
 /* Without memory for more buckets the chains grow longer: slower, never wrong. */
@@ -119,13 +128,11 @@ static void put_first(struct node_table *t, struct link *link)
 /* The node that is under the name, which becomes its own. */
 static struct node *find_first(struct node_table *t, const struct node *parent, const char *name, size_t len)
 {
-    struct node *node = find_own(t, parent, name, len);
-    struct link *link = node ? NULL : node_link_find_locked(t, parent, name, len);
+    struct link *link;
+    struct node *node = find_name(t, parent, name, len, &link);
 
-    if (!link)
-        return node;
-    node = node_of_link(link);
-    put_first(t, link);
+    if (link)
+        put_first(t, link);
     return node;
 }
 
@@ -487,37 +494,35 @@ void nodes_release(struct node_table *t, struct nodes *nodes)
     free(nodes->v);
 }
 
-/* What is recorded of the name; NULL if it has no node. Lock held. */
-static bool *missed(struct node_table *t, const struct node *parent, const char *name)
+/* What is recorded of the name that the node was found by. */
+static bool *missed(struct node *node, struct link *link)
 {
-    const size_t len = strlen(name);
-    struct node *node = find_own(t, parent, name, len);
-    struct link *link = node ? NULL : node_link_find_locked(t, parent, name, len);
-
-    return node ? &node->missed : link ? node_link_missed_locked(link) : NULL;
+    return link ? node_link_missed_locked(link) : &node->missed;
 }
 
 void node_missed(struct node_table *t, struct node *parent, const char *name)
 {
     struct node *node;
+    struct link *link;
 
     pthread_mutex_lock(&t->lock);
-    node = find(t, parent, name, strlen(name));
+    node = find_name(t, parent, name, strlen(name), &link);
     if (node) {
         atomic_store(&node->made, false);
-        *missed(t, parent, name) = true;
+        *missed(node, link) = true;
     }
     pthread_mutex_unlock(&t->lock);
 }
 
 bool node_was_missed(struct node_table *t, struct node *parent, const char *name)
 {
-    const bool *record;
+    struct node *node;
+    struct link *link;
     bool was;
 
     pthread_mutex_lock(&t->lock);
-    record = missed(t, parent, name);
-    was = record && *record;
+    node = find_name(t, parent, name, strlen(name), &link);
+    was = node && *missed(node, link);
     pthread_mutex_unlock(&t->lock);
     return was;
 }

@@ -107,16 +107,10 @@ void nodes_part(struct node_table *t)
 bool nodes_differ(struct node_table *t)
 {
     bool differ = false;
-    struct nodes linked;
 
     pthread_mutex_lock(&t->lock);
-    if (!collect_linked(t, &linked)) {
-        for (size_t i = 0; i < linked.n; i++) {
-            differ = differ || node_links_differ_locked(t, linked.v[i], node_own_perm_locked(t, linked.v[i]));
-            node_put_locked(t, linked.v[i]);
-        }
-        free(linked.v);
-    }
+    for (struct node *node = t->n_links ? LIST_FIRST(&t->all) : NULL; node && !differ; node = LIST_NEXT(node, all))
+        differ = node_n_links(node) && node_links_differ_locked(t, node, node_own_perm_locked(t, node));
     pthread_mutex_unlock(&t->lock);
     return differ;
 }
