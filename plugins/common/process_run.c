@@ -18,9 +18,9 @@
 
 #define CHUNK           ((size_t)64 << 10) /* a pipe's default capacity */
 #define WIDE            (4 * (int)CHUNK)
-#define TERMINAL_ROUNDS 256 /* reads of at most 4 KiB: far beyond what a terminal holds */
+#define TERMINAL_ROUNDS 256            /* reads of at most 4 KiB: far beyond what a terminal holds */
+#define LOOK_NS         (2 * NS_PER_S) /* between looks for what no fd tells of */
 /* After SIGKILL the kernel needs milliseconds; an agent that never reports is broken or lies. */
-#define LOOK_NS       (2 * NS_PER_S) /* between looks for what no fd tells of */
 #define KILL_GUARD_NS (20 * NS_PER_S)
 
 enum stage {
