@@ -54,13 +54,14 @@ int32_t backing_join(struct fs *fs, struct node *node, struct handle *handle, in
 {
     struct node_table *t = &fs->nodes;
     const bool changes = flags & FLAGS_THAT_CHANGE;
+    const bool may_pass = !changes && (!fs->delta.on || is_for_writing(flags)) && device_passes(&fs->device);
     int32_t id, backing;
     bool decide;
 
     pthread_mutex_lock(&t->lock);
     if (changes)
         node_unkeep_locked(t, node);
-    decide = !node->backing && !node->n_cached && !changes && device_passes(&fs->device);
+    decide = !node->backing && !node->n_cached && may_pass;
     if (!decide)
         join(t, node, handle, 0);
     backing = node->backing;
@@ -69,7 +70,7 @@ int32_t backing_join(struct fs *fs, struct node *node, struct handle *handle, in
     if (!decide)
         return backing;
 
-    id = register_file(fs, fd, (flags & (O_ACCMODE | O_TRUNC)) != O_RDONLY);
+    id = register_file(fs, fd, is_for_writing(flags));
     pthread_mutex_lock(&t->lock);
     join(t, node, handle, id);
     backing = node->backing;

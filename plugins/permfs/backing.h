@@ -3,6 +3,9 @@
  * The kernel wants one answer for all that have one node open at a time, and one backing file: the first to open it
  * decides. Each opening has been checked, and opened below, on its own before it comes here.
  *
+ * In an overlay (delta.h) only who writes has a file passed through: opened for reading before it was first written,
+ * it is read as it is written then, but mapped as it is in the codebase, for as long as it is open.
+ *
  * Registering a backing file costs more than the rest of an opening, so that one is kept for the next opening of the
  * same inode, for BACKING_KEPT_MS to twice as long, where there is a thread to close it then (watch.h). It holds the
  * inode, whose number therefore stays its own, and nothing that anybody can notice: a file that loses its name, or

@@ -16,6 +16,8 @@
 #include "node.h"
 #include "settings.h"
 
+#include <fcntl.h>
+
 /* See watch.h. */
 struct watch {
     struct fuse_session *session;
@@ -116,6 +118,11 @@ int fs_open_path(struct fs *fs, struct node *node, int *ret_fd);
 int fs_open_node(struct fs *fs, struct node *node, int flags, int *ret_fd);
 /* The same, with the attributes that it was made sure by. */
 int fs_open_seen(struct fs *fs, struct node *node, int flags, int *ret_fd, struct stat *ret_st);
+
+static inline bool is_for_writing(int open_flags)
+{
+    return (open_flags & O_ACCMODE) != O_RDONLY || (open_flags & O_TRUNC);
+}
 
 void handle_drop(struct fs *fs, struct handle *handle);
 

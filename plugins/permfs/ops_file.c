@@ -32,11 +32,6 @@ static int flags_below(int flags)
     return kept;
 }
 
-static bool is_for_writing(int flags)
-{
-    return (flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC);
-}
-
 /* Hands fd, of which st is just taken, to a new handle in fi. Closes it on failure. *ret_backing is for the reply. */
 static int handle_start(struct fs *fs, struct node *node, int fd, struct stat *st, struct fuse_file_info *fi,
                         int32_t *ret_backing)

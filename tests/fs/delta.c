@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
@@ -88,6 +89,28 @@ FS_TEST(delta, D1_open_files_see_what_is_written_to_them)
     cr_expect(pread(again, buf, 7, 0) == 7 && memcmp(buf, "onemore", 7) == 0);
     cr_expect(pread(old, buf, 7, 0) == 7 && memcmp(buf, "onemore", 7) == 0);
     close(again);
+    close(old);
+    close(fd);
+    expect_untouched();
+}
+
+/* An overlay maps a file that was opened before it was first written as it was then. */
+FS_TEST(delta, D1_mappings_see_what_is_written_to_their_file)
+{
+    int old = openat(at, "f", O_RDONLY), fd;
+    char *early, *late;
+
+    cr_assert(old >= 0);
+    early = mmap(NULL, 4096, PROT_READ, MAP_SHARED, old, 0);
+    cr_assert(early != MAP_FAILED && memcmp(early, "one", 4) == 0);
+    fd = openat(at, "f", O_RDWR);
+    cr_expect(fd >= 0 && pwrite(fd, "two!", 4, 0) == 4);
+    late = mmap(NULL, 4096, PROT_READ, MAP_SHARED, old, 0);
+    cr_assert(late != MAP_FAILED);
+    cr_expect(memcmp(early, "two!", 5) == 0, "%.5s", early);
+    cr_expect(memcmp(late, "two!", 5) == 0, "%.5s", late);
+    munmap(early, 4096);
+    munmap(late, 4096);
     close(old);
     close(fd);
     expect_untouched();
