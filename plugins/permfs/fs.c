@@ -168,7 +168,7 @@ double fs_attr_timeout(struct fs *fs, struct node *node, const struct stat *st, 
 {
     if (S_ISDIR(node->kind))
         return seconds(fs, watched);
-    return node_is_shared(&fs->nodes, node, st->st_nlink) ? 0 : seconds(fs, false);
+    return node_keeps_attr(&fs->nodes, node, st->st_nlink) ? seconds(fs, false) : 0;
 }
 
 void fs_reply(fuse_req_t req, int r)
@@ -229,12 +229,13 @@ void fs_forget_attr(struct fs *fs, struct node *node)
 static int forget_twins(struct fs *fs, struct node *node)
 {
     struct nodes twins;
-    int r = node_twins(&fs->nodes, node, &twins);
+    int r = node_twins_kept(&fs->nodes, node, &twins);
 
     if (r)
         return r;
     for (size_t i = 0; i < twins.n; i++)
         fs_forget_attr(fs, twins.v[i]);
+    nodes_keep_no_attr(&fs->nodes, &twins);
     nodes_release(&fs->nodes, &twins);
     return 0;
 }

@@ -82,6 +82,7 @@ struct node {
     LIST_HEAD(handle_list, handle) handles;
     atomic_bool written;         /* files: the audit has been told */
     atomic_bool made;            /* by the sandbox, and not seen to be missing, nor told of by an event, since */
+    bool keeps_attr;             /* files: see node_keeps_attr */
     struct stamp seen;           /* of the content or listing that the kernel may have cached */
     uint32_t n_listed, n_asked;  /* directories: see node_listing_kept */
     int32_t backing;             /* files: what the kernel passes data through to (backing.h); 0 = nothing */
@@ -239,10 +240,14 @@ void node_twins_add_locked(struct node_table *t, struct node *file);
 void node_twins_remove_locked(struct node_table *t, struct node *file);
 struct node *node_first_of_inode(const struct node_table *t, ino_t ino); /* the others by `twin`; not all are of it */
 bool node_has_twin_locked(const struct node_table *t, const struct node *file);
-/* Whether the file, of so many links, can be changed by another name than the node's. */
-bool node_is_shared(struct node_table *t, struct node *file, nlink_t links);
+/*
+ * Whether the kernel may keep the attributes of a file of so many links that it is about to be told: not if the file
+ * can be changed by another name than the node's. It is recorded until it has been made to forget them.
+ */
+bool node_keeps_attr(struct node_table *t, struct node *file, nlink_t links);
 struct nodes;
-int node_twins(struct node_table *t, struct node *file, struct nodes *ret); /* the others; 0 or -ENOMEM */
+int node_twins_kept(struct node_table *t, struct node *file, struct nodes *ret); /* the others; 0 or -ENOMEM */
+void nodes_keep_no_attr(struct node_table *t, const struct nodes *nodes);        /* it forgot those of each */
 
 /* ---- rules: what a node, or a name that may or may not exist, is allowed (node_rules.c); _locked: lock held ---- */
 

@@ -71,17 +71,26 @@ bool node_has_twin_locked(const struct node_table *t, const struct node *file)
     return false;
 }
 
-bool node_is_shared(struct node_table *t, struct node *file, nlink_t links)
+bool node_keeps_attr(struct node_table *t, struct node *file, nlink_t links)
 {
-    bool shared;
+    bool alone;
 
     pthread_mutex_lock(&t->lock);
-    shared = links > file->hashed + node_n_links(file) || node_has_twin_locked(t, file);
+    alone = links <= file->hashed + node_n_links(file) && !node_has_twin_locked(t, file);
+    file->keeps_attr = file->keeps_attr || alone;
     pthread_mutex_unlock(&t->lock);
-    return shared;
+    return alone;
 }
 
-int node_twins(struct node_table *t, struct node *file, struct nodes *ret)
+void nodes_keep_no_attr(struct node_table *t, const struct nodes *nodes)
+{
+    pthread_mutex_lock(&t->lock);
+    for (size_t i = 0; i < nodes->n; i++)
+        nodes->v[i]->keeps_attr = false;
+    pthread_mutex_unlock(&t->lock);
+}
+
+int node_twins_kept(struct node_table *t, struct node *file, struct nodes *ret)
 {
     struct node_list *all;
     size_t most = 0;
@@ -89,11 +98,11 @@ int node_twins(struct node_table *t, struct node *file, struct nodes *ret)
     pthread_mutex_lock(&t->lock);
     all = bucket_of(t, file->ino);
     for (struct node *n = LIST_FIRST(all); n; n = LIST_NEXT(n, twin))
-        most++;
+        most += n->keeps_attr;
     ret->n = 0;
-    ret->v = malloc(most * sizeof(*ret->v));
+    ret->v = malloc((most ? most : 1) * sizeof(*ret->v));
     for (struct node *n = ret->v ? LIST_FIRST(all) : NULL; n; n = LIST_NEXT(n, twin))
-        if (are_twins(n, file)) {
+        if (n->keeps_attr && are_twins(n, file)) {
             n->refs++;
             ret->v[ret->n++] = n;
         }

@@ -513,6 +513,25 @@ FS_TEST(one_file, each_name_gives_what_its_rule_says)
     expect_differ();
 }
 
+static nlink_t count_at(const char *name)
+{
+    struct stat st;
+
+    cr_assert(fstatat(at, name, &st, 0) == 0, "%s: %s", name, strerror(errno));
+    return st.st_nlink;
+}
+
+/* What the kernel keeps of a file that has one name is not kept once it knows another, of whatever permission. */
+FS_TEST(one_file, what_is_kept_of_the_only_name_goes_with_the_second)
+{
+    start(different, N(different));
+    cr_expect(count_at("a") == 1);
+    link_below("read");
+    cr_expect(count_at("read") == 2 && count_at("a") == 2);
+    link_below("view");
+    cr_expect(count_at("view") == 3 && count_at("a") == 3 && count_at("read") == 3);
+}
+
 /* cp and the like look at a file, by its name or once it is open, before they copy it. */
 FS_TEST(one_file, a_size_that_grew_by_a_name_of_more_permission_is_copied)
 {
