@@ -378,6 +378,9 @@ int fs_stat(struct fs *fs, struct node *node, struct stat *ret)
         return fd;
     r = fstat(fd, ret) < 0 ? -errno : 0;
     close(fd);
+    /* An overlay counts the name that is still in the codebase. */
+    if (fs->delta.on && !r && (S_ISDIR(ret->st_mode) || ret->st_nlink == 1))
+        ret->st_nlink = 0;
     return r;
 }
 

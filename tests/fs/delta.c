@@ -116,6 +116,28 @@ FS_TEST(delta, D1_mappings_see_what_is_written_to_their_file)
     expect_untouched();
 }
 
+FS_TEST(delta, D6_what_is_removed_while_it_is_open_has_no_name)
+{
+    int file = openat(at, "f", O_RDONLY), dir = openat(at, "e", O_RDONLY), own;
+    struct stat st;
+
+    cr_assert(tree_put(h.mnt, "own", "own"));
+    own = openat(at, "own", O_RDONLY);
+    cr_assert(file >= 0 && dir >= 0 && own >= 0);
+    cr_expect(fstat(file, &st) == 0 && st.st_nlink == 1);
+    WORKS(unlinkat(at, "f", 0));
+    WORKS(unlinkat(at, "own", 0));
+    WORKS(unlinkat(at, "e/in", 0));
+    WORKS(unlinkat(at, "e", AT_REMOVEDIR));
+    cr_expect(fstat(file, &st) == 0 && st.st_nlink == 0 && st.st_size == 3, "%ju", (uintmax_t)st.st_nlink);
+    cr_expect(fstat(own, &st) == 0 && st.st_nlink == 0 && st.st_size == 3, "%ju", (uintmax_t)st.st_nlink);
+    cr_expect(fstat(dir, &st) == 0 && st.st_nlink == 0, "%ju", (uintmax_t)st.st_nlink);
+    close(file);
+    close(dir);
+    close(own);
+    expect_untouched();
+}
+
 FS_TEST(delta, D6_no_name_stands_for_a_deletion)
 {
     FAILS(EPERM, mknodat(at, "w", S_IFCHR, 0));

@@ -339,9 +339,9 @@ static long op_mmap(struct side *s, const struct args *args, struct outcome *o)
     struct stat st;
     char *map;
 
-    if (fstat(fd, &st) < 0 || !st.st_size)
+    if (fstat(fd, &st) < 0 || (S_ISREG(st.st_mode) && !st.st_size))
         return -1;
-    size = (size_t)st.st_size;
+    size = S_ISREG(st.st_mode) ? (size_t)st.st_size : 1; /* a directory's is the filesystem's own */
     map = mmap(NULL, size, writes ? PROT_READ | PROT_WRITE : PROT_READ, MAP_SHARED, fd, 0);
     if (map == MAP_FAILED)
         return -1;
