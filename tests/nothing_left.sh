@@ -10,7 +10,7 @@ if awk -v below="$below/" 'index($5, below) == 1 { print "mounted: " $5; found =
 fi
 for pid in /proc/[0-9]*; do
     exe=$(readlink "$pid/exe" 2>/dev/null) || continue
-    case $exe in
+    case ${exe% (deleted)} in
     "$below"/build/libexec/* | */stage/agent | /run/stockade/agent)
         echo "running: ${pid#/proc/} $exe"
         status=1
