@@ -571,8 +571,8 @@ typedef struct rt_ops {
     int32_t (*changes_list)(rt_runtime *rt, const char *id, rt_call *call, rt_changes **ret);
     /*
      * Applies changes to the codebase, each file old or new, never torn (D3). On RT_E_CONFLICT *ret is set too and
-     * lists what conflicts, or what was left out since it changed all through the commit; otherwise it lists what was
-     * applied. spec may be NULL: all, RT_CONFLICT_FAIL.
+     * lists what conflicts, or what was left out: it changed all through the commit, or a directory was to go and has
+     * something hidden in it. Otherwise it lists what was applied. spec may be NULL: all, RT_CONFLICT_FAIL.
      */
     int32_t (*changes_commit)(rt_runtime *rt, const char *id, const rt_commit_spec *spec, rt_call *call,
                               rt_changes **ret);

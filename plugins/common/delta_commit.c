@@ -10,7 +10,7 @@
 
 #define COPY_TRIES 4
 
-enum outcome { NOT_SELECTED, SELECTED, APPLIED, LATE_CONFLICT, BUSY, GONE, FAILED };
+enum outcome { NOT_SELECTED, SELECTED, BLOCKED, APPLIED, LATE_CONFLICT, BUSY, GONE, FAILED };
 
 struct commit {
     struct delta *delta;
@@ -54,6 +54,8 @@ static bool select_all(struct commit *c, const char *const *paths)
             c->outcomes[i] = SELECTED;
             if (paths)
                 select_parents(c, i);
+        } else if (c->all->v[i].is_blocked) {
+            c->outcomes[i] = BLOCKED;
         }
     }
     return conflicts;
@@ -345,28 +347,32 @@ static bool was_applied(const struct commit *c, size_t i)
     return c->outcomes[i] == APPLIED;
 }
 
-/* Not applied, and to be told: what the sandbox went on writing, and, unless that is to be left, what the host changed.
+/*
+ * Not applied, and to be told: what the sandbox went on writing, and, unless the codebase's is to win, what the host
+ * changed, and directories that cannot go for what is hidden in them.
  */
 static bool is_left(const struct commit *c, size_t i)
 {
-    return c->outcomes[i] == BUSY || (c->outcomes[i] == LATE_CONFLICT && c->policy != RT_CONFLICT_THEIRS);
+    const enum outcome o = c->outcomes[i];
+
+    return o == BUSY || ((o == LATE_CONFLICT || o == BLOCKED) && c->policy != RT_CONFLICT_THEIRS);
 }
 
 static int32_t left_tell(struct commit *c)
 {
-    bool is_busy = false;
+    bool is_busy = false, is_late = false;
 
     for (size_t i = 0; i < c->all->n; i++) {
         is_busy |= c->outcomes[i] == BUSY;
+        is_late |= c->outcomes[i] == LATE_CONFLICT;
         c->all->v[i].conflict |= is_left(c, i);
     }
     filter(c, is_left);
-    return op_fail(c->delta->op, RT_E_CONFLICT, 0,
-                   is_busy ? "%zu of the files changed during the commit, in the sandbox or in the codebase, and were "
-                             "left out, first '%.200s'"
-                           : "%zu of the files changed in the codebase during the commit and were left out, first "
-                             "'%.200s'",
-                   c->all->n, c->all->v[0].path);
+    return op_fail(c->delta->op, RT_E_CONFLICT, 0, "%zu of the changes were left out, first '%.200s': %s", c->all->n,
+                   c->all->v[0].path,
+                   is_busy   ? "files changed during the commit, in the sandbox or in the codebase"
+                   : is_late ? "files changed in the codebase during the commit"
+                             : "something that the rules hide is in the way");
 }
 
 static int32_t commit_selected(struct commit *c)

@@ -258,11 +258,13 @@ CONFORMANCE_TEST(delta_commit, D7_hidden_files_are_never_touched)
     cr_assert(tree_put(fx.codebase, "d/secret", "host's"));
     ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", hiding, 3, CALL));
     ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", delta_rules, 2, CALL));
-    expect_commit(RT_OK, "box", RT_CONFLICT_OURS, NULL, "D d/f\nM later\nA visible\n");
+    expect_commit(RT_E_CONFLICT, "box", RT_CONFLICT_OURS, NULL, "D d!\n"); /* it cannot go with what is in it */
     cr_expect(tree_is(fx.codebase, "d/secret", "host's") && !tree_exists(fx.codebase, "d/f"));
+    cr_expect(tree_is(fx.codebase, "later", "box\n") && tree_is(fx.codebase, "visible", "v\n"));
+    expect_commit(RT_OK, "box", RT_CONFLICT_THEIRS, NULL, "");
     EXPECT_RUN(sh("box", "echo hidden >later"), 0, "");
     ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", hiding, 3, CALL));
-    expect_commit(RT_E_CONFLICT, "box", RT_CONFLICT_FAIL, NULL, "D d!\n"); /* it cannot go with what is in it */
+    expect_commit(RT_E_CONFLICT, "box", RT_CONFLICT_FAIL, NULL, "D d!\n");
     ASSERT_STATUS(RT_OK, fx.ops->changes_discard(fx.rt, "box", NULL, CALL));
     cr_expect(tree_is(fx.codebase, "later", "box\n"));
     ASSERT_STATUS(RT_OK, fx.ops->rules_update(fx.rt, "box", delta_rules, 2, CALL));
