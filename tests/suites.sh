@@ -95,6 +95,9 @@ suites_engine() {
     check "docker: pulling" "${as_root[@]}" DOCKER_HOST="$engine" "$top/tests/engine/pull.sh"
     check "docker: an Engine that is killed and comes back" "${as_root[@]}" "$top/tests/engine/restart.sh"
     run "docker: an Engine that fails in the middle of things" "${as_root[@]}" "$top/tests/engine/faults.sh" docker
+    part '@(lifecycle/*|escape/N2_proc_and_sys)' "docker on an Engine that remaps users: isolation, and the other escapes"
+    [ -z "$full" ] || filters=(--filter '@(lifecycle|isolation|escape)/*')
+    run "docker: an Engine that remaps users" "${as_root[@]}" "$top/tests/engine/remap.sh" --jobs "$jobs" "${filters[@]}"
     check "docker: an Engine that does not see the workspace" "${as_root[@]}" "$top/tests/engine/elsewhere.sh"
     check "docker: TLS" "${as_root[@]}" "$top/tests/engine/tls.sh"
 }

@@ -61,6 +61,37 @@ static bool mount_find_in(const char *table, const char *path, unsigned *ret_min
     return found;
 }
 
+/* The line's mount options come sixth, the type behind the dash that ends the optional fields. */
+static bool line_is_writable(const char *line, const char *type)
+{
+    const char *dash = strstr(line, " - ");
+    char options[256];
+
+    return dash && !strncmp(dash + 3, type, strlen(type)) && sscanf(line, "%*s %*s %*s %*s %*s %255s", options) == 1 &&
+           !strncmp(options, "rw", 2);
+}
+
+int mount_is_writable_of(pid_t pid, const char *type)
+{
+    cleanup_free char *line = NULL;
+    char table[40];
+    size_t cap = 0;
+    bool writable = false;
+    FILE *file;
+    int err;
+
+    snprintf(table, sizeof table, "/proc/%d/mountinfo", (int)pid);
+    file = fopen(table, "re");
+    if (!file)
+        return -errno;
+    errno = 0;
+    while (!writable && getline(&line, &cap, file) > 0)
+        writable = line_is_writable(line, type);
+    err = errno;
+    fclose(file);
+    return writable || !err ? writable : -err;
+}
+
 static int point_order(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

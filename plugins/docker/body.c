@@ -14,6 +14,7 @@
 #define TMPFS_OPTIONS "rw,exec,nosuid,nodev,mode=1777"
 #define TMPFS_OWNER   ",uid=%u,gid=%u"
 #define PODMAN_OWNER  ",U" /* the same; it does not take the other */
+#define TMPFS_NOTHING "ro,noexec,nosuid,nodev,size=4k,mode=0555"
 
 /* What root needs to work on files of any owner, and to become somebody else; nothing that leads out. */
 static const char *const root_caps[] = {
@@ -45,18 +46,19 @@ static bool add_bind(cJSON *mounts, const char *source, const char *target, bool
            cJSON_AddBoolToObject(mount, "ReadOnly", read_only);
 }
 
-static bool add_mounts(cJSON *host, const struct boot *boot, bool is_podman)
+static bool add_mounts(cJSON *host, const struct boot *boot, const struct container_terms *terms)
 {
     cJSON *mounts = cJSON_AddArrayToObject(host, "Mounts"), *tmpfs = cJSON_AddObjectToObject(host, "Tmpfs");
     char options[100];
 
     snprintf(options, sizeof options, TMPFS_OPTIONS TMPFS_OWNER, boot->identity->uid, boot->identity->gid);
-    if (is_podman)
+    if (terms->is_podman)
         snprintf(options, sizeof options, TMPFS_OPTIONS PODMAN_OWNER);
     return mounts && tmpfs && add_bind(mounts, boot->agent, INSIDE_AGENT, true) &&
            add_bind(mounts, boot->boot_dir, INSIDE_BOOT_DIR, true) &&
            add_bind(mounts, boot->workspace_source, boot->spec->workspace, false) &&
-           json_add_str(tmpfs, "/tmp", options);
+           json_add_str(tmpfs, "/tmp", options) &&
+           (!terms->hide_cgroups || json_add_str(tmpfs, "/sys/fs/cgroup", TMPFS_NOTHING));
 }
 
 static bool add_caps(cJSON *host, const struct docker_settings *settings, const struct identity *identity)
@@ -118,7 +120,7 @@ static bool add_host(cJSON *body, const struct docker_settings *settings, const 
           *log = host ? cJSON_AddObjectToObject(host, "LogConfig") : NULL;
     const char *runtime = container_runtime(settings, spec);
 
-    return log && json_add_str(log, "Type", "none") && add_mounts(host, boot, terms->is_podman) &&
+    return log && json_add_str(log, "Type", "none") && add_mounts(host, boot, terms) &&
            add_caps(host, settings, boot->identity) && add_security(host, settings, terms->seccomp) &&
            add_limits(host, &spec->limits) && json_add_str(host, "NetworkMode", spec->network) &&
            (!runtime[0] || json_add_str(host, "Runtime", runtime)) && json_add_str(host, "IpcMode", "private") &&

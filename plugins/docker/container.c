@@ -5,11 +5,9 @@
 #include "info.h"
 #include "json.h"
 #include "mounts.h"
-#include "oom.h"
 #include "relay.h"
 
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -19,8 +17,6 @@
 #define END_LIMIT_MS     30000 /* of removing a container: 12 s the Engine itself waits for a killed one, and storage */
 #define REMOVE_TRIES     3
 #define REMOVE_PAUSE_MS  100
-#define DIED_LIMIT_MS    5000 /* of the Engine's finding out that a container has ended; seconds where it is busy */
-#define EVENTS_LIMIT_MS  5000
 #define SWEEP_LIMIT_MS   5000
 #define SWEEP_WAIT_MS    100             /* for sandboxes that somebody is at work on, all of them together */
 #define SILENT_NS        (30 * NS_PER_S) /* so long an Engine that did not answer in time is given ... */
@@ -48,12 +44,8 @@ int32_t container_call(struct op *op, const char *method, const char *name, cons
     return call_settled(op, method, name, suffix, limit_ms, 0, ret);
 }
 
-/*
- * A call whose answer is not needed in the end. Many may be made one after the other, for as many sandboxes: of an
- * Engine that stands still only the first waits for long.
- */
-static int32_t patient_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
-                            int64_t settle_ms, struct engine_answer *ret)
+int32_t container_patient_call(struct op *op, const char *method, const char *name, const char *suffix,
+                               int64_t limit_ms, int64_t settle_ms, struct engine_answer *ret)
 {
     _Atomic int64_t *silent_until = &docker_of(op)->silent_until_ns;
     bool silent = now_ns() < atomic_load(silent_until);
@@ -77,12 +69,12 @@ static bool is_gone(const struct op *op, long http)
 static int32_t remove_once(struct op *op, const char *name, long *ret_http)
 {
     struct engine_answer answer;
-    int32_t status = patient_call(op, "DELETE", name, "?force=1&v=1", END_LIMIT_MS, SETTLE_MS, &answer);
+    int32_t status = container_patient_call(op, "DELETE", name, "?force=1&v=1", END_LIMIT_MS, SETTLE_MS, &answer);
 
     relays_end(docker_of(op)->relays, name);
     if (answer.http == 409) { /* the Engine itself is at it: AutoRemove */
         engine_answer_release(&answer);
-        status = patient_call(op, "POST", name, "/wait?condition=removed", END_LIMIT_MS, SETTLE_MS, &answer);
+        status = container_patient_call(op, "POST", name, "/wait?condition=removed", END_LIMIT_MS, SETTLE_MS, &answer);
     }
     *ret_http = answer.http;
     if (status && is_gone(op, answer.http))
@@ -362,6 +354,59 @@ static int32_t podman_check(struct op *op, const struct spec *spec)
                       : RT_OK;
 }
 
+/* One that runs on its own workspace, and whose name is then in id, whatever became of it. */
+static int32_t container_up(struct op *op, struct boot *boot, const struct container_terms *terms, const char *name,
+                            char id[80])
+{
+    cJSON *body = container_body(docker_settings_of(op), boot, terms);
+    int32_t status;
+
+    if (!body)
+        return op_fail(op, RT_E_NOMEM, 0, "describe the container");
+    status = container_create(op, body, boot->spec, name, id);
+    cJSON_Delete(body);
+    return status ? status : container_start(op, boot, id);
+}
+
+/*
+ * An Engine that remaps users lets its containers write to their cgroups, also one that is not remapped: its root could
+ * lift its own limits. Nothing but the agent has run in it yet.
+ */
+static int32_t cgroups_look(struct op *op, const struct boot *boot, bool *ret_writable)
+{
+    int writable = mount_is_writable_of(boot->init_pid, "cgroup");
+
+    if (writable < 0)
+        return op_fail(op, error_status(-writable) == RT_E_RESOURCE ? RT_E_RESOURCE : RT_E_UNAVAILABLE, -writable,
+                       "look at the container's mounts");
+    *ret_writable = writable;
+    return RT_OK;
+}
+
+/* Where the Engine leaves its cgroups to it, one that does not see them. That is found out by the first. */
+static int32_t container_boot(struct op *op, struct boot *boot, struct container_terms *terms, const char *name,
+                              char id[80])
+{
+    atomic_bool *hide = &docker_of(op)->hide_cgroups;
+    bool writable = false;
+    int32_t status;
+
+    for (;;) {
+        terms->hide_cgroups = atomic_load(hide);
+        status = container_up(op, boot, terms, name, id);
+        if (!status)
+            status = cgroups_look(op, boot, &writable);
+        if (status || !writable)
+            return status;
+        if (terms->hide_cgroups)
+            return op_fail(op, RT_E_UNSUPPORTED, 0, "the Engine lets the container write to its cgroups");
+        atomic_store(hide, true);
+        status = container_remove(op, id);
+        if (status)
+            return op_wrap(op, status, "hide the container's cgroups");
+    }
+}
+
 int32_t docker_boot(struct op *op, struct boot *boot)
 {
     struct docker *docker = docker_of(op);
@@ -369,8 +414,7 @@ int32_t docker_boot(struct op *op, struct boot *boot)
     char id[80] = "";
     struct container_terms terms = { .state_id = docker->state_id,
                                      .relayed = !strcmp(docker_settings_of(op)->exec_transport, "engine") };
-    cJSON *body;
-    int32_t status = seccomp_text(op, &seccomp);
+    int32_t status = name ? seccomp_text(op, &seccomp) : op_fail(op, RT_E_NOMEM, 0, "name the container");
 
     if (!status)
         status = engine_ready(op, docker->engine, &terms.is_podman);
@@ -380,13 +424,7 @@ int32_t docker_boot(struct op *op, struct boot *boot)
         return status;
     left_clean(op, boot->spec->id);
     terms.seccomp = terms.is_podman && seccomp ? docker_settings_of(op)->seccomp_profile : seccomp;
-    body = name ? container_body(docker_settings_of(op), boot, &terms) : NULL;
-    if (!body)
-        return op_fail(op, RT_E_NOMEM, 0, "describe the container");
-    status = container_create(op, body, boot->spec, name, id);
-    cJSON_Delete(body);
-    if (!status)
-        status = container_start(op, boot, id);
+    status = container_boot(op, boot, &terms, name, id);
     if (!status && terms.relayed)
         status = relay_up(op, boot, id);
     if (status && id[0])
@@ -394,117 +432,6 @@ int32_t docker_boot(struct op *op, struct boot *boot)
     if (!status)
         strcpy(boot->backend_id, id);
     return status;
-}
-
-/* ---- why it died ---- */
-
-struct obituary {
-    bool oom, dead;
-    char code[24];
-    int signal; /* that the Engine was told to send, the last */
-};
-
-/* What the exit code of an init means that a signal has killed, as a shell's does. */
-static int obituary_signal(const struct obituary *obituary)
-{
-    int code = atoi(obituary->code);
-
-    if (obituary->dead && code > 128) /* the agent ends with no such code by itself */
-        return code - 128;
-    return obituary->signal == SIGTERM ? SIGTERM : 0; /* which the agent heeds, and no other */
-}
-
-/* {"Action": "die", "Actor": {"Attributes": {"exitCode": "137"}}} and the like. */
-static bool event_take(void *arg, const cJSON *event)
-{
-    struct obituary *obituary = arg;
-    const cJSON *attributes =
-        cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(event, "Actor"), "Attributes");
-    bool ok = true;
-    const char *action = json_str(event, "Action", "", &ok);
-
-    if (!strcmp(action, "oom"))
-        obituary->oom = true;
-    if (!strcmp(action, "kill"))
-        obituary->signal = atoi(json_str(attributes, "signal", "", &ok));
-    if (!strcmp(action, "die")) {
-        snprintf(obituary->code, sizeof obituary->code, "%s", json_str(attributes, "exitCode", "", &ok));
-        obituary->dead = true;
-        return false; /* no more is to be learnt: this ends the stream */
-    }
-    return ok;
-}
-
-/*
- * Waits until the Engine knows of the end: a host sees an init's death before it does. What it says of that is in
- * obituary; nothing where it has removed the container since. False if it cannot be asked.
- */
-static bool verdict_await(struct op *op, const struct record *record, struct obituary *obituary)
-{
-    struct engine_answer answer;
-    bool ok = true;
-    int32_t status =
-        patient_call(op, "POST", record->backend_id, "/wait?condition=not-running", DIED_LIMIT_MS, 0, &answer);
-    int64_t code = status ? -1 : json_int(answer.json, "StatusCode", -1, 255, -1, &ok);
-    const cJSON *error = cJSON_GetObjectItemCaseSensitive(answer.json, "Error");
-    /* Of a container that is removed meanwhile Podman tells a code, too, but none that counts. */
-    bool counts = code >= 0 && !json_str(error, "Message", "", &ok)[0];
-    bool known = answer.http == 404 || (!status && ok);
-
-    if (known && counts) {
-        snprintf(obituary->code, sizeof obituary->code, "%lld", (long long)code);
-        obituary->dead = true;
-    }
-    engine_answer_release(&answer);
-    return known;
-}
-
-/* The Engine's memory of events serves containers that it has removed by itself too. */
-static void events_read(struct op *op, const struct record *record, struct obituary *obituary)
-{
-    struct json_lines lines = { .take = event_take, .arg = obituary };
-    cleanup_free char *path = NULL, *filters = NULL;
-    struct engine_request request = { .method = "GET", .limit_ms = EVENTS_LIMIT_MS, .sink = json_lines_feed };
-    struct engine_answer answer;
-    char text[200];
-    int64_t now_s = now_real_us() / 1000000;
-
-    snprintf(text, sizeof text, "{\"container\":[\"%s\"],\"type\":[\"container\"]}", record->backend_id);
-    filters = engine_escape(text);
-    if (!filters || asprintf(&path, "/events?since=%lld&until=%lld&filters=%s",
-                             (long long)(record->started_us / 1000000 - 1), (long long)now_s + 1, filters) < 0) {
-        path = NULL;
-        return;
-    }
-    request.path = path;
-    request.sink_arg = &lines;
-    (void)engine_call(op, docker_of(op)->engine, &request, &answer);
-    (void)json_lines_end(&lines);
-    engine_answer_release(&answer);
-}
-
-bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size)
-{
-    struct obituary obituary = { 0 };
-    enum oom_verdict verdict;
-    int sig;
-
-    if (proc_id_is_alive(&record->init)) /* it is something else that has died */
-        return true;
-    if (!verdict_await(op, record, &obituary))
-        return false;
-    events_read(op, record, &obituary);
-    sig = obituary_signal(&obituary);
-    verdict = sig == SIGKILL || !obituary.dead ? oom_verdict(&record->init) : OOM_SPARED;
-    if (verdict == OOM_KILLED)
-        snprintf(why, size, "its container was killed for want of memory");
-    else if (verdict == OOM_UNKNOWN && sig == SIGKILL && obituary.oom && obituary.signal != SIGKILL)
-        snprintf(why, size, "its container was killed by signal 9, where the kernel had killed for want of memory");
-    else if (sig)
-        snprintf(why, size, "its container was killed by signal %d", sig);
-    else if (obituary.dead)
-        snprintf(why, size, "its container ended with exit code %s", obituary.code);
-    return obituary.dead || sig || verdict == OOM_KILLED; /* a busy Engine's events come after the container has gone */
 }
 
 /* ---- what an earlier process left ---- */

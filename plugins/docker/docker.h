@@ -4,7 +4,7 @@
  * plugin.c      what the plugin says of itself, its settings      image.c   references and pulling
  * body.c        from a specification to a container (pure)        lines.c   answers that are one JSON object a line
  * container.c   booting, ending and finding containers            probe.c   whether it can work here
- * pause.c       holding a container still
+ * obituary.c    why one died                                      pause.c   holding one still
  * engine*.c, address.c, hijack.c, stream.c   the Engine's API: see engine.h
  * relay.c, lease.c   commands by the Engine's exec: see relay.h
  */
@@ -47,6 +47,7 @@ struct docker {
     struct engine *engine;
     struct relays *relays; /* relay.h */
     char state_id[STATE_ID_LEN + 1];
+    atomic_bool hide_cgroups;        /* the Engine leaves a container's own writable */
     atomic_bool left;                /* a container may be there that is no sandbox's any more */
     _Atomic int64_t silent_until_ns; /* until then the Engine is not waited for as long as usual; 0 = it answers */
 };
@@ -68,7 +69,8 @@ struct container_terms {
     const char *state_id;
     const char *seccomp; /* the profile's text, for Podman its path; or NULL */
     bool is_podman;
-    bool relayed; /* exec_transport "engine" */
+    bool relayed;      /* exec_transport "engine" */
+    bool hide_cgroups; /* /sys/fs/cgroup is an empty directory */
 };
 
 /* The body of a container's creation. NULL if memory runs out. */
@@ -104,11 +106,19 @@ bool json_lines_end(struct json_lines *lines);                   /* what is left
 /* A call on one container: its name or id, and what is behind that in the path. ret is to be released in any case. */
 int32_t container_call(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
                        struct engine_answer *ret);
+/*
+ * One whose answer is not needed in the end. Many may be made one after the other, for as many sandboxes: of an Engine
+ * that stands still only the first waits for long.
+ */
+int32_t container_patient_call(struct op *op, const char *method, const char *name, const char *suffix,
+                               int64_t limit_ms, int64_t settle_ms, struct engine_answer *ret);
 /* See backend.h. */
 int32_t docker_boot(struct op *op, struct boot *boot);
 int32_t docker_end(struct op *op, const struct record *record);
-bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size);
 void docker_sweep(struct op *op);
+
+/* obituary.c, see backend.h */
+bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size);
 
 /* pause.c, see backend.h */
 int32_t docker_pause(struct op *op, const struct record *record);
