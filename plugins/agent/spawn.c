@@ -203,9 +203,29 @@ static bool spawn_failed(struct spawn_result *ret, enum agent_stage stage, int e
     return false;
 }
 
-bool spawn_command(const struct spawn_request *req, struct spawn_result *ret)
+/* The command's own limit of processes holds for the command too: what it would be one too many for, is not made. */
+static int child_make(struct child *child)
 {
     static char stack[CHILD_STACK] __attribute__((aligned(64)));
+    uint32_t most = child->req->nproc;
+    struct rlimit before, limit;
+    int pid, err;
+
+    if (getrlimit(RLIMIT_NPROC, &before) < 0)
+        return -1;
+    limit = (struct rlimit){ most < before.rlim_max ? most : before.rlim_max, before.rlim_max };
+    if (most && setrlimit(RLIMIT_NPROC, &limit) < 0)
+        return -1;
+    pid = clone(child_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, child);
+    err = errno;
+    if (most)
+        (void)setrlimit(RLIMIT_NPROC, &before);
+    errno = err;
+    return pid;
+}
+
+bool spawn_command(const struct spawn_request *req, struct spawn_result *ret)
+{
     struct child child = { .req = req };
     int slave = -1, err, pid;
 
@@ -217,7 +237,7 @@ bool spawn_command(const struct spawn_request *req, struct spawn_result *ret)
             return spawn_failed(ret, AGENT_STAGE_SETUP, err);
         child.streams[0] = child.streams[1] = child.streams[2] = slave;
     }
-    pid = clone(child_main, stack + sizeof stack, CLONE_VM | CLONE_VFORK | SIGCHLD, &child);
+    pid = child_make(&child);
     err = errno;
     if (slave >= 0)
         close(slave);

@@ -17,6 +17,8 @@
 #define END_LIMIT_MS     30000 /* of removing a container: 12 s the Engine itself waits for a killed one, and storage */
 #define REMOVE_TRIES     3
 #define REMOVE_PAUSE_MS  100
+#define SCARCE_PIDS      32 /* as many as an OCI runtime's threads may come to on a large machine */
+#define SCARCE_TRIES     5
 #define SWEEP_LIMIT_MS   5000
 #define SWEEP_WAIT_MS    100             /* for sandboxes that somebody is at work on, all of them together */
 #define SILENT_NS        (30 * NS_PER_S) /* so long an Engine that did not answer in time is given ... */
@@ -297,16 +299,12 @@ static int32_t volumes_check(struct op *op, const struct boot *boot, const char 
 static int32_t container_start(struct op *op, struct boot *boot, const char *id)
 {
     struct engine_answer answer;
-    int32_t status = volumes_check(op, boot, id);
+    int32_t status = container_call(op, "POST", id, "/start", START_LIMIT_MS, &answer);
 
-    if (status)
-        return status;
-    status = container_call(op, "POST", id, "/start", START_LIMIT_MS, &answer);
     engine_answer_release(&answer);
     if (status)
         return op_wrap(op, status, "start the container");
-    status = container_pid(op, id, &boot->init_pid);
-    return status ? status : workspace_check(op, boot);
+    return container_pid(op, id, &boot->init_pid);
 }
 
 /* The profile's text; "unconfined" is one too. NULL in ret: the Engine's own. */
@@ -354,9 +352,9 @@ static int32_t podman_check(struct op *op, const struct spec *spec)
                       : RT_OK;
 }
 
-/* One that runs on its own workspace, and whose name is then in id, whatever became of it. */
-static int32_t container_up(struct op *op, struct boot *boot, const struct container_terms *terms, const char *name,
-                            char id[80])
+/* One that can be started. Its id is in id, whatever becomes of it. */
+static int32_t container_make(struct op *op, const struct boot *boot, const struct container_terms *terms,
+                              const char *name, char id[80])
 {
     cJSON *body = container_body(docker_settings_of(op), boot, terms);
     int32_t status;
@@ -365,7 +363,32 @@ static int32_t container_up(struct op *op, struct boot *boot, const struct conta
         return op_fail(op, RT_E_NOMEM, 0, "describe the container");
     status = container_create(op, body, boot->spec, name, id);
     cJSON_Delete(body);
-    return status ? status : container_start(op, boot, id);
+    return status ? status : volumes_check(op, boot, id);
+}
+
+/*
+ * One that runs. The OCI runtime has threads of its own in it until the agent takes their place, now more of them, now
+ * fewer: where the sandbox may have few processes, that fails at times.
+ */
+static int32_t container_up(struct op *op, struct boot *boot, const struct container_terms *terms, const char *name,
+                            char id[80])
+{
+    uint32_t pids = boot->spec->limits.pids;
+
+    for (int tries = 1;; tries++) {
+        int32_t status = container_make(op, boot, terms, name, id);
+
+        if (status)
+            return status;
+        status = container_start(op, boot, id);
+        if (status != RT_E_UNAVAILABLE || !pids || pids > SCARCE_PIDS)
+            return status;
+        if (tries == SCARCE_TRIES)
+            return op_wrap(op, RT_E_RESOURCE, "%d times with a limit of %u processes", tries, pids);
+        status = container_remove(op, id);
+        if (status)
+            return op_wrap(op, status, "begin again with a limit of %u processes", pids);
+    }
 }
 
 /*
@@ -394,6 +417,8 @@ static int32_t container_boot(struct op *op, struct boot *boot, struct container
     for (;;) {
         terms->hide_cgroups = atomic_load(hide);
         status = container_up(op, boot, terms, name, id);
+        if (!status)
+            status = workspace_check(op, boot);
         if (!status)
             status = cgroups_look(op, boot, &writable);
         if (status || !writable)

@@ -259,6 +259,19 @@ CONFORMANCE_TEST(limits, N3_pids_are_counted_alike)
     EXPECT_RUN(run_argv("box", ARGV(PROBE, "forks", "18")), 0, "18 0\n");
 }
 
+/* No room but for PID 1: that is what is said, each time. */
+CONFORMANCE_TEST(limits, N3_too_few_processes_for_a_command)
+{
+    const rt_limits limits = { .size = sizeof limits, .pids = 1 };
+    rt_sandbox_spec spec = limited("box", &limits);
+
+    NEED(RT_CAP_LIMIT_PIDS);
+    box_up_spec(&spec);
+    for (int i = 0; i < 3; i++)
+        EXPECT_RUN_STATUS(RT_E_RESOURCE, run_argv("box", ARGV("true")));
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+}
+
 CONFORMANCE_TEST(limits, N3_kept_over_a_stop)
 {
     const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 * MIB, .cpu_millis = 900, .pids = 50 };

@@ -229,6 +229,32 @@ CONFORMANCE_TEST(broken, L7_start_by_the_engine)
     SCENE(.name = "start", .transport = "engine", .op = do_start, .ready = ready_made);
 }
 
+/* ---- the OCI runtime's own threads ---- */
+
+/* A start that fails for them is made again; the limit is named where it always fails. */
+CONFORMANCE_TEST(broken, N3_few_processes)
+{
+    static const rt_limits few = { .size = sizeof few, .pids = 2 };
+    rt_sandbox_spec spec = box_spec("box");
+
+    spec.limits = &few;
+    proxy_begin("agent");
+    ASSERT_STATUS(RT_OK, fx.ops->create(fx.rt, &spec, CALL, NULL));
+    engine_proxy_plan_path(proxy, PROXY_REFUSE, "/start", 4);
+    EXPECT_STATUS(RT_OK, do_start(CALL));
+    cr_expect(engine_proxy_relent(proxy) == 4, "the start was not made again");
+    EXPECT_RUN(run_argv("box", ARGV("echo", "few")), 0, "few\n");
+    cr_expect(containers_of("box") == 1, "a container is left of each start");
+    ASSERT_STATUS(RT_OK, do_stop(CALL));
+    engine_proxy_plan_path(proxy, PROXY_REFUSE, "/start", 1000);
+    EXPECT_STATUS(RT_E_RESOURCE, do_start(CALL));
+    EXPECT_NAMES("a limit of 2 processes");
+    EXPECT_NAMES(PROXY_WORDS);
+    cr_expect(engine_proxy_relent(proxy) > 0);
+    cr_expect(containers_of("box") == 0, "a container is left of a start that failed");
+    proxy_end();
+}
+
 /* ---- an Engine that is always broken ---- */
 
 /* Every second request fails: so does, in the Engine's words, what needs two in a row, and what needs one works at

@@ -20,6 +20,7 @@ struct engine_proxy {
     bool planned;
     enum proxy_fault fault;
     unsigned first, every, n_requests, n_met;
+    const char *path; /* NULL = any; else `every` is how many meet it */
 };
 
 struct client {
@@ -27,16 +28,28 @@ struct client {
     int fd, engine_fd; /* engine_fd: -1 = not connected */
 };
 
+/* Whether the path of "POST /path?query HTTP/1.1" ends so. */
+static bool path_ends(const char *request, const char *path)
+{
+    const char *at = strchr(request, ' ') + 1;
+    size_t len = strcspn(at, "? "), end = strlen(path);
+
+    return len >= end && !strncmp(at + len - end, path, end);
+}
+
 /* Whether this request is one that meets the fault. */
-static bool fault_next(struct engine_proxy *proxy, enum proxy_fault *ret)
+static bool fault_next(struct engine_proxy *proxy, const char *request, enum proxy_fault *ret)
 {
     unsigned i;
     bool meets;
 
     pthread_mutex_lock(&proxy->lock);
     i = proxy->n_requests++;
-    meets = proxy->planned && i >= proxy->first &&
-            (i == proxy->first || (proxy->every && (i - proxy->first) % proxy->every == 0));
+    if (proxy->path)
+        meets = proxy->n_met < proxy->every && path_ends(request, proxy->path);
+    else
+        meets = i >= proxy->first && (i == proxy->first || (proxy->every && (i - proxy->first) % proxy->every == 0));
+    meets = meets && proxy->planned;
     proxy->n_met += meets;
     *ret = proxy->fault;
     pthread_mutex_unlock(&proxy->lock);
@@ -131,7 +144,7 @@ static void serve(void *arg, int fd)
     while (on && (len = http_request_read(&proxy->server, fd, request)) > 0) {
         enum proxy_fault fault;
 
-        if (fault_next(proxy, &fault))
+        if (fault_next(proxy, request, &fault))
             on = request_fail(&client, fault, request, len);
         else
             on = engine_ask(&client, request, len) && answer_pass(&client, strcasestr(request, "\r\nUpgrade:") != NULL);
@@ -163,7 +176,7 @@ int engine_proxy_met_fd(const struct engine_proxy *proxy)
     return proxy->met_fd;
 }
 
-void engine_proxy_plan(struct engine_proxy *proxy, enum proxy_fault fault, unsigned first, unsigned every)
+static void plan(struct engine_proxy *proxy, enum proxy_fault fault, const char *path, unsigned first, unsigned every)
 {
     uint64_t met;
 
@@ -171,10 +184,21 @@ void engine_proxy_plan(struct engine_proxy *proxy, enum proxy_fault fault, unsig
     (void)!read(proxy->met_fd, &met, sizeof met);
     proxy->planned = true;
     proxy->fault = fault;
+    proxy->path = path;
     proxy->first = first;
     proxy->every = every;
     proxy->n_requests = proxy->n_met = 0;
     pthread_mutex_unlock(&proxy->lock);
+}
+
+void engine_proxy_plan(struct engine_proxy *proxy, enum proxy_fault fault, unsigned first, unsigned every)
+{
+    plan(proxy, fault, NULL, first, every);
+}
+
+void engine_proxy_plan_path(struct engine_proxy *proxy, enum proxy_fault fault, const char *path, unsigned times)
+{
+    plan(proxy, fault, path, 0, times);
 }
 
 unsigned engine_proxy_relent(struct engine_proxy *proxy)

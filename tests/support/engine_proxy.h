@@ -21,6 +21,8 @@ const char *engine_proxy_address(const struct engine_proxy *proxy); /* unix:///.
 /* From now on request number `first` (0 = the next one), and each `every`-th after it (0 = no other), meets the fault.
  */
 void engine_proxy_plan(struct engine_proxy *proxy, enum proxy_fault fault, unsigned first, unsigned every);
+/* From now on the first `times` requests whose path ends so meet the fault. path outlives the plan. */
+void engine_proxy_plan_path(struct engine_proxy *proxy, enum proxy_fault fault, const char *path, unsigned times);
 /* Readable once a request has met the fault, and the Engine has done its part: for who would wait for the answer. */
 int engine_proxy_met_fd(const struct engine_proxy *proxy);
 /* No faults any more. Returns how many requests met one since the plan was made. */
