@@ -100,6 +100,50 @@ static int32_t container_remove(struct op *op, const char *name)
     }
 }
 
+static bool is_container_id(const char *text)
+{
+    return strlen(text) == 64 && strspn(text, "0123456789abcdef") == 64;
+}
+
+/* The id of the container of that name; "" if there is none. */
+static int32_t container_id(struct op *op, const char *name, char ret_id[80])
+{
+    struct engine_answer answer;
+    bool ok = true;
+    int32_t status = container_call(op, "GET", name, "/json", 0, &answer);
+    const char *id = json_str(answer.json, "Id", "", &ok);
+
+    ret_id[0] = '\0';
+    if (status && is_gone(op, answer.http))
+        status = RT_OK;
+    else if (!status && is_container_id(id))
+        strcpy(ret_id, id);
+    else if (!status)
+        status = op_fail(op, RT_E_PROTOCOL, 0, "the Engine's description of the container is malformed");
+    engine_answer_release(&answer);
+    return status;
+}
+
+/*
+ * One that may be half made, by its name or its id. Of what an Engine began to start and was killed at, the next one
+ * knows nothing: the OCI runtime's init waits to be told to go on for ever, and holds the sandbox's mounts.
+ */
+static int32_t leavings_remove(struct op *op, const char *name)
+{
+    char id[80];
+    int32_t status = RT_OK;
+
+    if (is_container_id(name))
+        strcpy(id, name);
+    else
+        status = container_id(op, name, id);
+    if (status || !id[0])
+        return status;
+    status = container_remove(op, id);
+    host_container_kill(id);
+    return status;
+}
+
 /* The Engine did not say that a container is gone: looked at again when it answers. */
 static void left_behind(struct op *op)
 {
@@ -116,7 +160,7 @@ static void left_clean(struct op *op, const char *id)
         return;
     op_init_aside(&aside, op);
     name = container_name(docker_of(op)->state_id, id);
-    if (!name || container_remove(&aside, name))
+    if (!name || leavings_remove(&aside, name))
         left_behind(op);
     docker_sweep(&aside);
 }
@@ -150,7 +194,7 @@ static void container_undo(struct op *op, const struct spec *spec, const char *n
     struct op aside;
 
     op_init_aside(&aside, op);
-    if (!container_remove(&aside, name))
+    if (!leavings_remove(&aside, name))
         return;
     left_behind(op);
     runtime_log(op->rt, RT_LOG_WARN, "undoing the start of '%s': %s", spec->id, aside.err->message);
@@ -228,7 +272,7 @@ static int32_t container_create(struct op *op, const cJSON *body, const struct s
         } else if (is_name_taken(op, http) &&
                    !removed) { /* the name is this sandbox's alone: an earlier process's leavings */
             removed = true;
-            status = container_remove(op, name);
+            status = leavings_remove(op, name);
         }
         if (status)
             return op_wrap(op, status, "create the container");
@@ -385,7 +429,7 @@ static int32_t container_up(struct op *op, struct boot *boot, const struct conta
             return status;
         if (tries == SCARCE_TRIES)
             return op_wrap(op, RT_E_RESOURCE, "%d times with a limit of %u processes", tries, pids);
-        status = container_remove(op, id);
+        status = leavings_remove(op, id);
         if (status)
             return op_wrap(op, status, "begin again with a limit of %u processes", pids);
     }
@@ -489,7 +533,7 @@ static bool is_in_use(struct op *op, const char *sandbox, const char *container,
         return true;
     }
     used = !strcmp(locked.record.backend_id, container);
-    if (!used && container_remove(op, container))
+    if (!used && leavings_remove(op, container))
         runtime_log(op->rt, RT_LOG_WARN, "cleaning a container of '%s': %s", sandbox, op->err->message);
     record_unlock(&locked);
     return true;
@@ -501,11 +545,11 @@ static void sweep_one(struct op *op, const cJSON *item, int64_t until_ns)
     const char *id = json_str(item, "Id", "", &ok), *sandbox;
 
     sandbox = json_str(cJSON_GetObjectItemCaseSensitive(item, "Labels"), LABEL_SANDBOX, "", &ok);
-    if (!ok || !id_valid(sandbox) || strlen(id) != 64 || strspn(id, "0123456789abcdef") != 64)
+    if (!ok || !id_valid(sandbox) || !is_container_id(id))
         return;
     if (is_in_use(op, sandbox, id, until_ns))
         return;
-    if (!container_remove(op, id)) {
+    if (!leavings_remove(op, id)) {
         runtime_log(op->rt, RT_LOG_INFO, "removed the container that '%s' left", sandbox);
         return;
     }

@@ -120,6 +120,11 @@ void docker_sweep(struct op *op);
 /* obituary.c, see backend.h */
 bool docker_died_why(struct op *op, const struct record *record, char *why, size_t size);
 
+/* host_process.c */
+
+/* Kills all that this machine runs in the container of that id, 64 digits, which the Engine may know nothing of. */
+void host_container_kill(const char *container);
+
 /* pause.c, see backend.h */
 int32_t docker_pause(struct op *op, const struct record *record);
 int32_t docker_resume(struct op *op, const struct record *record);

@@ -2,6 +2,7 @@
  * A sandbox's processes as this machine's /proc shows them. The agent makes each command a subreaper: what it starts
  * stays below it while it lives, so it is killed last.
  */
+#include "docker.h"
 #include "relay.h"
 
 #include <dirent.h>
@@ -201,4 +202,30 @@ bool host_process_kill(pid_t init_pid, pid_t pid)
 
     free(view.seen);
     return killed;
+}
+
+/* Its cgroups bear its id, whoever made them: "/docker/ID", "/system.slice/docker-ID.scope",
+ * "/libpod_parent/libpod-ID". */
+static bool is_of_container(pid_t pid, const char *container)
+{
+    char text[8192];
+
+    return text_read(pid, "cgroup", text, sizeof text) && strstr(text, container);
+}
+
+void host_container_kill(const char *container)
+{
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+
+    while (dir && (entry = readdir(dir))) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        const struct proc_id id = pid > 1 && is_of_container(pid, container) ? proc_id_of(pid) : (struct proc_id){ 0 };
+        cleanup_fd int fd = proc_id_open(&id);
+
+        if (fd >= 0 && is_of_container(pid, container)) /* still, and not another of that number */
+            (void)pidfd_signal(fd, SIGKILL);
+    }
+    if (dir)
+        closedir(dir);
 }

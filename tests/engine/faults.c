@@ -9,6 +9,7 @@
 #include "fixture.h"
 #include "stalled_registry.h"
 
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -360,6 +361,108 @@ CONFORMANCE_TEST(faults, R4_killed_in_a_pull)
 CONFORMANCE_TEST(faults, R4_standing_still_in_a_pull)
 {
     in_a_pull(SIGSTOP, RT_E_TIMEOUT);
+}
+
+/* ---- in the middle of a start ---- */
+
+/* A process inside of this test's sandbox; 0 = none. */
+static pid_t inside_find(bool (*is_wanted)(pid_t pid))
+{
+    char boot[4200];
+    DIR *dir = opendir("/proc");
+    struct dirent *entry;
+    pid_t found = 0;
+
+    HOST_MUST(dir != NULL);
+    snprintf(boot, sizeof boot, "%s/state/docker/boxes/box/boot /run/stockade/boot ", strrchr(fx.dir, '/'));
+    while (!found && (entry = readdir(dir))) {
+        pid_t pid = (pid_t)atoi(entry->d_name);
+        bool is = pid > 1 && (!is_wanted || is_wanted(pid));
+        char *mounts = is ? proc_read(pid, "mountinfo") : NULL;
+
+        if (mounts && strstr(mounts, boot))
+            found = pid;
+        free(mounts);
+    }
+    closedir(dir);
+    return found;
+}
+
+/* Whether it is an OCI runtime's init that waits to be told to go on: a thread of it opens a fifo for that. */
+static bool waits_for_its_start(pid_t pid)
+{
+    char path[64], *name = proc_read(pid, "comm");
+    bool waits = false, is = name && !strncmp(name, "runc:[", 6);
+    DIR *dir;
+    struct dirent *entry;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = is ? opendir(path) : NULL;
+    while (dir && !waits && (entry = readdir(dir))) {
+        char *wchan = proc_read((pid_t)atoi(entry->d_name), "wchan");
+
+        waits = wchan && !strcmp(wchan, "wait_for_partner");
+        free(wchan);
+    }
+    if (dir)
+        closedir(dir);
+    free(name);
+    return waits;
+}
+
+static bool starter_is_done(const struct starter *starter)
+{
+    return pthread_tryjoin_np(starter->thread, NULL) == 0;
+}
+
+/* Starts the sandbox, and kills the Engine as its init waits; false if that went by too fast. */
+static bool killed_as_it_waits(struct starter *starter)
+{
+    HOST_MUST(pthread_create(&starter->thread, NULL, starter_run, starter) == 0);
+    while (!starter_is_done(starter))
+        if (inside_find(waits_for_its_start)) {
+            engine_hit(SIGKILL);
+            pthread_join(starter->thread, NULL);
+            return true;
+        }
+    return false;
+}
+
+static void nobody_inside(void)
+{
+    pid_t left = 0;
+
+    cr_expect(AWAIT_WITHIN(10000, !(left = inside_find(NULL))), "process %d is left", (int)left);
+    if (left)
+        kill(left, SIGKILL);
+}
+
+#define WAITING_ROUNDS 3
+
+/* Of what was to start nobody is left, although the next Engine does not know of it. */
+CONFORMANCE_TEST(faults, L7_killed_as_an_init_waits_for_its_start)
+{
+    rt_sandbox_spec spec = lasting("box");
+    int met = 0;
+
+    engine_is("");
+    for (int tries = 0; met < WAITING_ROUNDS; tries++) {
+        struct starter starter = { .call = RT_CALL_INIT };
+
+        cr_assert(tries < 100, "an init that waits is never seen");
+        ASSERT_STATUS(RT_OK, fx.ops->create(fx.rt, &spec, CALL, NULL));
+        if (killed_as_it_waits(&starter)) {
+            met++;
+            cr_expect(starter.status == RT_OK || starter.status == RT_E_UNAVAILABLE, "%s: %s",
+                      status_name(starter.status), starter.call.error.message);
+            if (starter.status)
+                nobody_inside();
+            engine_back("");
+        }
+        EXPECT_STATUS(RT_OK, do_destroy(CALL));
+        nobody_inside();
+    }
+    nothing_left();
 }
 
 /* ---- in the middle of many creates and starts ---- */
