@@ -101,7 +101,20 @@ struct component {
     const char *key; /* the anchor's bytes */
     size_t key_len;
     uint64_t key_hash; /* by anchor_hash_step() and anchor_hash_end() */
+    const struct edge *edge; /* NULL: it says nothing, or the anchor alone decides */
 };
+
+/* The bytes that a name which matches may end with; where the component ends in a wildcard, may begin with. */
+struct edge {
+    bool is_first;
+    uint64_t bytes[256 / 64];
+};
+static inline bool edge_admits(const struct edge *edge, const char *name, size_t len)
+{
+    const unsigned char byte = (unsigned char)name[edge->is_first ? 0 : len - 1];
+
+    return edge->bytes[byte / 64] >> byte % 64 & 1;
+}
 
 /* Fills in a component from the text of a well-formed one; its bytes are copied to the arena. 0 or -ENOMEM. */
 int component_init(struct component *c, struct rules_arena *arena, const char *text, size_t len);

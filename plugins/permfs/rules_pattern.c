@@ -280,6 +280,54 @@ static void anchor_choose(struct component *c, const struct shape *shape, const 
     c->exact = c->anchor == ANCHOR_WHOLE || (plain && (!shape->prefix || !shape->suffix));
 }
 
+/* ---- edges ----------------------------------------------------------------------------------------------------- */
+
+static void edge_add(struct edge *edge, unsigned low, unsigned high)
+{
+    for (unsigned byte = low; byte <= high; byte++)
+        edge->bytes[byte / 64] |= UINT64_C(1) << byte % 64;
+}
+
+static void edge_add_set(struct edge *edge, const struct atom *atom)
+{
+    const char *at = atom->set;
+    unsigned char low, high;
+
+    while (at && at < atom->set_end) {
+        at = range_parse(at, atom->set_end, &low, &high);
+        if (at)
+            edge_add(edge, low, high);
+    }
+    for (size_t i = 0; atom->negated && i < sizeof(edge->bytes) / sizeof(*edge->bytes); i++)
+        edge->bytes[i] = ~edge->bytes[i];
+}
+
+/* Of a component that has atoms other than `*`. Returns 0 or -ENOMEM. */
+static int edge_make(struct component *c, struct rules_arena *arena)
+{
+    const char *at = c->text, *end = c->text + c->len, *why;
+    struct atom first, last;
+    const struct atom *atom;
+    struct edge *edge;
+
+    at = atom_parse(at, end, &first, &why);
+    for (last = first; at < end;)
+        at = atom_parse(at, end, &last, &why);
+    atom = last.kind == ATOM_STAR || last.kind == ATOM_ONE ? &first : &last;
+    if (atom->kind == ATOM_STAR || atom->kind == ATOM_ONE)
+        return 0;
+    edge = rules_arena_alloc(arena, 1, sizeof(*edge));
+    if (!edge)
+        return -ENOMEM;
+    edge->is_first = atom == &first;
+    if (atom->kind == ATOM_BYTE)
+        edge_add(edge, atom->byte, atom->byte);
+    else
+        edge_add_set(edge, atom);
+    c->edge = edge;
+    return 0;
+}
+
 int component_init(struct component *c, struct rules_arena *arena, const char *text, size_t len)
 {
     char *literals = rules_arena_alloc(arena, len, 1);
@@ -293,5 +341,5 @@ int component_init(struct component *c, struct rules_arena *arena, const char *t
     c->least = shape.literals + shape.ones;
     anchor_choose(c, &shape, literals);
     c->key_hash = key_hash(c);
-    return 0;
+    return c->exact || c->anchor == ANCHOR_ANY ? 0 : edge_make(c, arena);
 }

@@ -213,6 +213,8 @@ static void chain_match(const struct lookup *l, uint32_t id)
 
         if (group->top <= l->floor || c->least > l->len)
             continue;
+        if (c->edge && !edge_admits(c->edge, l->name, l->len))
+            continue;
         if (!c->exact && !component_match(c->text, c->len, l->name, l->len))
             continue;
         hits_raise(&m->hits, &group->hits);
