@@ -130,6 +130,7 @@ static void append(struct listing *l, const struct dirent64 *e, mode_t kind)
     char *to = l->buf + l->used;
     size_t room = l->size - l->used;
     off_t next = cookie_seal(&l->key, e->d_off);
+    int r;
 
     if (strcmp(e->d_name, "..") == 0 &&
         node == &l->fs->nodes.root) /* what is above the workspace is nobody's business */
@@ -139,7 +140,8 @@ static void append(struct listing *l, const struct dirent64 *e, mode_t kind)
         return;
     }
     /* Without an inode the kernel takes it as a plain entry: for "." and "..", and where the look-up fails. */
-    if (!is_dots(e) && fs_enter(l->fs, &place, &entry) == -ENOENT)
+    r = is_dots(e) ? 0 : fs_enter(l->fs, &place, &entry);
+    if (r == -ENOENT || (r && !is_visible(l, e, kind)))
         return;
     l->n_told += entry.ino != 0;
     l->used += fuse_add_direntry_plus(l->req, to, room, e->d_name, &entry, next);
@@ -157,7 +159,7 @@ static bool list_entry(struct listing *l, const struct dirent64 *e)
                 return true;
             kind = st.st_mode & S_IFMT;
         }
-        if (!is_visible(l, e, kind))
+        if (!l->plus && !is_visible(l, e, kind)) /* looking it up asks the rules, too */
             return true;
     }
     if (entry_size(l, e->d_name) > l->size - l->used)

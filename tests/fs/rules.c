@@ -414,6 +414,27 @@ FS_TEST(rules, a_listing_tells_nothing_of_what_is_hidden)
     cr_expect(few.st_size == many.st_size && few.st_blocks == many.st_blocks && few.st_nlink == many.st_nlink);
 }
 
+/* A directory that may be read and not searched: its names can be listed, and not looked up. */
+FS_TEST(rules, a_listing_without_a_look_tells_nothing_of_what_is_hidden)
+{
+    static const struct rule v[] = { { "**", RT_RULE_GLOB, RT_PERM_WRITE, 0 }, { "**/hid*", 0, RT_PERM_NONE, 1 } };
+    struct harness_options options = harness_options();
+    char names[256], shut[64];
+
+    snprintf(shut, sizeof shut, "%s/shut", h.base);
+    cr_assert(tree_put(h.base, "shut/hidden", "x") && tree_put(h.base, "shut/seen", "x"));
+    if (geteuid() == 0) { /* root looks everywhere */
+        options.owner_uid = options.owner_gid = 1234;
+        cr_assert(tree_chown(h.base, 1234, 1234));
+    }
+    cr_assert(chmod(shut, 0600) == 0);
+    cr_assert(harness_start(&h, v, N(v), &options), "%s", h.why);
+    at = open(h.mnt, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    cr_assert(at >= 0);
+    cr_expect(list("shut", names, sizeof names) == 1 && strcmp(names, "seen ") == 0, "%s", names);
+    cr_assert(chmod(shut, 0700) == 0);
+}
+
 /* Where the daemon's memory lies is nobody's business: a kernel without file handles of FUSE's tells nothing either. */
 FS_TEST(rules, file_handles_are_no_addresses)
 {
