@@ -535,7 +535,8 @@ typedef struct rt_ops {
      * As exec and exec_stream, in the session's shell; of several callers one after the other. A command that ends
      * the shell (`exit N`) is RT_OK with its code; what comes after it is RT_E_SESSION_CLOSED. While a call waits for
      * its turn RT_E_TIMEOUT and RT_E_CANCELLED set no result. CPU times are exact to a clock tick, max_rss_bytes is
-     * 0. RT_E_SESSION_NOT_FOUND; RT_E_INVAL for a name in env that is no shell variable's.
+     * 0. What a command does not read of its stdin_data is nobody's, also on a session's terminal, where it is typed
+     * and echoed, and ends with a ^D. RT_E_SESSION_NOT_FOUND; RT_E_INVAL for a name in env that is no shell variable's.
      */
     int32_t (*session_exec)(rt_runtime *rt, const char *id, const char *session, const rt_exec_request *req,
                             rt_call *call, rt_exec_result **ret);

@@ -61,10 +61,7 @@ static int channel_pipe(struct bridge *bridge, size_t i, bool input)
     return pair[!input];
 }
 
-/*
- * A session's terminal is read while a command of this connection runs, and left to others in between; input that comes
- * in between was meant for a command that has ended.
- */
+/* A session's terminal is read while a command of this connection runs, and left to others in between. */
 static void terminal_hold(struct bridge *bridge, bool held)
 {
     if (bridge->answers >= 0)
@@ -152,6 +149,8 @@ static void command_pass(struct bridge *bridge, uint32_t type, const char *body,
 
     if (n) /* it begins a command */
         mux_reset(&bridge->mux);
+    if (type == AGENT_SESSION_YIELD) /* what its command did not read is nobody's */
+        mux_drop(&bridge->mux, RELAY_TTY_CHANNEL);
     while (ok && made < n) {
         fds[made] = command_fd(bridge, made, in);
         ok = fds[made] >= 0;
@@ -247,7 +246,7 @@ static void answer_pass(struct bridge *bridge, struct msg *msg)
     int terminal = msg_take_fd(msg, 0);
 
     /* What the command wrote comes before the news of its end. */
-    if (msg->type == AGENT_EXITED || msg->type == AGENT_REFUSED)
+    if (msg->type == AGENT_EXITED || msg->type == AGENT_REFUSED || msg->type == AGENT_SESSION_OVER)
         mux_drain(&bridge->mux);
     terminal_hold(bridge, msg->type != AGENT_STARTED);
     wire_put_u32(&out, msg->type);

@@ -25,6 +25,7 @@ static uint64_t next_order, command_id;
 static bool is_back; /* the shell has reported the running command's code */
 static bool settled; /* and, after a cancel, that it has taken its signals */
 static int settled_code;
+static enum { TERMINAL_LENT, TERMINAL_WANTED, TERMINAL_BACK } terminal_is; /* to the running command's host */
 static int code, last_code; /* of the running command, once the shell is back; of the one before */
 static struct timespec began;
 static uint64_t user_us, sys_us; /* the shell's, when the last command ended */
@@ -137,6 +138,19 @@ static void command_end(void)
         conn_free(conn);
 }
 
+/* Whether the running command's host has taken what is on the terminal, and types no more; asks it for that. */
+static bool terminal_is_back(void)
+{
+    if (shell.terminal < 0 || !shell.pid || terminal_is == TERMINAL_BACK)
+        return true;
+    if (terminal_is == TERMINAL_LENT) {
+        shell_terminal_mute();
+        terminal_is = TERMINAL_WANTED;
+        conn_send(running, AGENT_SESSION_OVER, NULL);
+    }
+    return running->watch.fd < 0;
+}
+
 static int directory_error(const char *path)
 {
     struct stat st;
@@ -175,6 +189,7 @@ static bool command_begin(struct conn *conn)
     running = conn;
     conn->running = true;
     is_back = settled = false;
+    terminal_is = TERMINAL_LENT;
     state->state = AGENT_SESSION_IS_BUSY;
     if (!(command->flags & AGENT_UNCOUNTED))
         state->commands++;
@@ -247,6 +262,10 @@ static void conn_message(struct conn *conn, struct msg *msg)
     case AGENT_SESSION_CANCEL:
         if (conn->running)
             cancel_begin(conn->command.grace_ms);
+        break;
+    case AGENT_SESSION_YIELD:
+        if (conn->running && terminal_is == TERMINAL_WANTED)
+            terminal_is = TERMINAL_BACK;
         break;
     case AGENT_SINK:
         for (size_t i = 0; i < msg->n_fds; i++)
@@ -375,7 +394,7 @@ static int progress(void)
             ; /* something of it is alive yet */
         else if (cancel_active() && shell.pid && !settled)
             settle();
-        else
+        else if (terminal_is_back())
             command_end();
     } else if (running && cancel_active()) {
         (void)cancel_tick(false, &wait);

@@ -74,7 +74,9 @@ int shell_send(uint64_t id, int last_code);                       /* sources wha
  * a signal that comes late may have it drop the question, too. An answer too many is none.
  */
 void shell_ask_again(uint64_t id);
-/* What a command did not read is not the next one's; after a cancelled one the settings are as at the start. */
+/* The command is over: what is typed is not echoed any more, is no signal and stops nothing. */
+void shell_terminal_mute(void);
+/* What was typed and not read is nobody's; after a cancelled command the settings are as at the start. */
 void shell_terminal_reset(bool settings_too);
 void shell_cpu(uint64_t *ret_user_us, uint64_t *ret_sys_us); /* of it and what it waited for */
 

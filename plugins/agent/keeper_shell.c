@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,13 +18,15 @@
 #include <termios.h>
 #include <unistd.h>
 
-#define LINE_SIZE 1024
+#define LINE_SIZE   1024
+#define DROP_ROUNDS 4096 /* a terminal holds less than 256 KiB in all, in pieces of 256 bytes at least */
 
 struct shell shell = { .terminal = -1 };
 
 static struct watch control; /* write end of the pipe that the shell reads its lines from */
 
-static struct termios termios_at_start;
+static struct termios termios_at_start, termios_in_use; /* the latter while it is muted */
+static bool is_muted;
 static int stat_fd = -1;
 static int return_fd = -1; /* memfd of `return N` */
 
@@ -141,7 +144,9 @@ int shell_start(const char *path, int terminal, const char *pts)
         return -errno;
     shell.terminal = terminal;
     shell.pts = pts;
-    if (terminal >= 0 && tcgetattr(terminal, &termios_at_start) < 0)
+    /* Non-blocking, as who writes to a full one holds up every other. */
+    if (terminal >= 0 &&
+        (tcgetattr(terminal, &termios_at_start) < 0 || fcntl(terminal, F_SETFL, O_RDWR | O_NONBLOCK) < 0))
         return -errno;
     /*
      * A packet a line: a shell that reads ahead gets no more than one line, and what it throws away after an error is
@@ -249,13 +254,44 @@ int shell_send(uint64_t id, int last_code)
     return 0;
 }
 
+void shell_terminal_mute(void)
+{
+    struct termios mute;
+
+    if (is_muted || tcgetattr(shell.terminal, &termios_in_use) < 0)
+        return;
+    mute = termios_in_use;
+    mute.c_iflag &= ~(tcflag_t)IXON; /* which undoes a ^S */
+    mute.c_lflag &= ~(tcflag_t)(ICANON | ECHO | ECHONL | ISIG);
+    mute.c_cc[VMIN] = 1;
+    mute.c_cc[VTIME] = 0;
+    is_muted = tcsetattr(shell.terminal, TCSANOW, &mute) == 0;
+    (void)!write(shell.terminal, "", 0); /* echoes what there was no room for: else the next one's first write does */
+}
+
+/*
+ * What was typed comes by way of a kernel worker, and flushing does not wait for that; poll(2) does, before it says
+ * that there is nothing. Bounded, as code inside may go on typing where the kernel lets it (TIOCSTI).
+ */
+static void input_drop(void)
+{
+    struct pollfd pfd = { .fd = shell.terminal, .events = POLLIN };
+    int rounds = 0;
+
+    do
+        (void)tcflush(shell.terminal, TCIFLUSH);
+    while (poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN) && ++rounds < DROP_ROUNDS);
+}
+
 void shell_terminal_reset(bool settings_too)
 {
     if (shell.terminal < 0)
         return;
-    (void)tcflush(shell.terminal, TCIFLUSH);
-    if (settings_too)
-        (void)tcsetattr(shell.terminal, TCSANOW, &termios_at_start);
+    shell_terminal_mute();
+    input_drop();
+    if (is_muted)
+        (void)tcsetattr(shell.terminal, TCSANOW, settings_too ? &termios_at_start : &termios_in_use);
+    is_muted = false;
 }
 
 /* utime, stime, cutime and cstime, in clock ticks: proc(5), fields 14 to 17. */

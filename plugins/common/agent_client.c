@@ -164,6 +164,7 @@ static bool answer_parse(struct msg *msg, struct agent_answer *ret)
         break;
     case AGENT_GONE:
     case AGENT_SESSION_CLOSED:
+    case AGENT_SESSION_OVER:
         break;
     default:
         return false;

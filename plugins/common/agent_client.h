@@ -35,7 +35,7 @@ int32_t agent_boot(struct op *op, int boot_fd, pid_t init_pid, int init_fd, cons
 int32_t agent_release(struct op *op, int lease_fd);
 
 struct agent_answer {
-    uint32_t type; /* AGENT_STARTED, _REFUSED, _EXITED, _GONE or _SESSION_CLOSED */
+    uint32_t type; /* AGENT_STARTED, _REFUSED, _EXITED, _GONE, _SESSION_CLOSED or _SESSION_OVER */
     uint32_t pid;
     uint32_t stage, err;
     uint32_t wait_status;

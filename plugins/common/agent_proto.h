@@ -16,6 +16,11 @@
  * other, each answered by AGENT_REFUSED or AGENT_SESSION_CLOSED, or by AGENT_STARTED once it is its turn and then
  * AGENT_EXITED. End of file before that cancels the command.
  *
+ * On a session's terminal, what one command is typed must not be read by another, nor what one shows be taken for
+ * another's, of whatever host. So before AGENT_EXITED comes AGENT_SESSION_OVER, unless the shell has ended: the host
+ * takes what the terminal shows, types no more, and gives it back by AGENT_SESSION_YIELD. Input that was not read is
+ * dropped then.
+ *
  * Code inside can take a keeper over, and a socket carries fds, each of which the host would have to close: one that
  * lingers (socket(7), SO_LINGER) holds up whoever does. So the host shuts its end of the connection for reading before
  * it is handed over, and the answers come through a pipe in packet mode (msg.h, msg_read()).
@@ -23,7 +28,7 @@
 #ifndef STOCKADE_AGENT_PROTO_H
 #define STOCKADE_AGENT_PROTO_H
 
-#define AGENT_VERSION 5u
+#define AGENT_VERSION 6u
 
 enum agent_msg {
     AGENT_BOOT = 1,    /* see below */
@@ -49,8 +54,10 @@ enum agent_msg {
     AGENT_ATTACHED = 21,       /* u64 the session's number in this sandbox; fds: its terminal's master, if it has one */
     AGENT_SESSION_HAND_OVER = 22, /* u64 number; fds: write end of a packet pipe, where all answers come from now on */
     AGENT_QUIT = 23,              /* empty: as SIGTERM from outside: ends the sandbox. No answer but the end */
-    AGENT_RESIZE = 24,  /* u32 rows, u32 columns of its terminal; for bridges alone (relay_proto.h). No answer */
-    AGENT_RELEASE = 25, /* empty: on the boot connection: the sandbox outlives its host from now on. No answer */
+    AGENT_RESIZE = 24,        /* u32 rows, u32 columns of its terminal; for bridges alone (relay_proto.h). No answer */
+    AGENT_RELEASE = 25,       /* empty: on the boot connection: the sandbox outlives its host from now on. No answer */
+    AGENT_SESSION_OVER = 26,  /* empty: the command is; answered by AGENT_SESSION_YIELD */
+    AGENT_SESSION_YIELD = 27, /* empty: the host has done with the terminal. AGENT_EXITED follows */
 };
 
 /*

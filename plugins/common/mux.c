@@ -171,11 +171,19 @@ static bool channel_read(struct mux *mux, size_t i, size_t most)
     return false;
 }
 
+/* The other end may send so much more. */
+static void credit_give(struct mux *mux, size_t i, size_t n)
+{
+    unsigned char credit[4];
+
+    put_u32(credit, (uint32_t)n);
+    frame_put(mux, MUX_CREDIT, i, credit, sizeof credit);
+}
+
 static void channel_write(struct mux *mux, size_t i)
 {
     struct mux_channel *channel = &mux->channels[i];
     struct mux_bytes *pending = &channel->pending;
-    unsigned char credit[4];
 
     while (channel->fd >= 0 && bytes_left(pending)) {
         ssize_t n = write(channel->fd, pending->data + pending->at, bytes_left(pending));
@@ -190,11 +198,21 @@ static void channel_write(struct mux *mux, size_t i)
             return;
         }
         pending->at += (size_t)n;
-        put_u32(credit, (uint32_t)n);
-        frame_put(mux, MUX_CREDIT, i, credit, sizeof credit);
+        credit_give(mux, i, (size_t)n);
     }
     if (channel->ended && !bytes_left(pending))
         channel_close(channel);
+}
+
+void mux_drop(struct mux *mux, size_t i)
+{
+    struct mux_bytes *pending = &mux->channels[i].pending;
+
+    if (!bytes_left(pending))
+        return;
+    credit_give(mux, i, bytes_left(pending));
+    pending->at = pending->len;
+    channel_write(mux, i); /* it may have waited for its end */
 }
 
 /* ---- what comes ---- */
@@ -203,15 +221,8 @@ static int data_take(struct mux *mux, size_t i, const void *data, size_t len)
 {
     struct mux_channel *channel = &mux->channels[i];
 
-    unsigned char credit[4];
-
     if (!channel->writes) /* closed here meanwhile: the other end will hear of that */
         return 0;
-    if (channel->held) { /* it comes too late for whom it was meant */
-        put_u32(credit, (uint32_t)len);
-        frame_put(mux, MUX_CREDIT, i, credit, sizeof credit);
-        return 0;
-    }
     if (channel->ended || len > PENDING_MAX - bytes_left(&channel->pending))
         return -EPROTO;
     if (!bytes_add(&channel->pending, data, len))

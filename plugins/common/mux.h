@@ -29,7 +29,7 @@ struct mux_channel {
     bool reads;     /* what fd gives is sent */
     bool writes;    /* what comes is written to fd */
     bool ended;     /* no more will come */
-    bool held;      /* nothing is read for now, and what comes is dropped */
+    bool held;      /* nothing is read for now */
     int64_t credit; /* what the other end takes yet; below zero after mux_drain() */
     struct mux_bytes pending;
 };
@@ -55,6 +55,8 @@ void mux_reset_all(struct mux *mux);
 void mux_open(struct mux *mux, size_t i, int fd, bool reads, bool writes);
 /* Takes the fd out of a channel, which is closed then: the caller's. */
 int mux_take_fd(struct mux *mux, size_t i);
+/* Forgets what came for a channel's fd and was not written yet. */
+void mux_drop(struct mux *mux, size_t i);
 void mux_send(struct mux *mux, const void *data, size_t len); /* a message */
 
 /* What came from the other end, in pieces of any size. 0; -EPROTO for what our other end does not send; -ENOMEM. */

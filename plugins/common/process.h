@@ -36,6 +36,7 @@ struct process {
     bool tty;
     int master;                 /* of its terminal, kept for resizing; -1 = none */
     bool started, exited, gone; /* what the agent has said */
+    bool is_wanted_back;        /* a session's terminal is: AGENT_SESSION_OVER */
     bool left;                  /* the sandbox is paused: it ends when that goes on, for the connection is closed */
     bool is_committed;          /* its delta was, if the sandbox's policy says so */
     rt_exit exit;

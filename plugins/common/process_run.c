@@ -38,7 +38,9 @@ struct run {
     rt_error why;  /* the error that goes with it */
     int64_t stage_until;
     size_t stdin_at;
-    bool dropping; /* take() said no: read on, but give nothing to it */
+    size_t ends_written; /* of the characters that end a terminal's input */
+    bool has_yielded;    /* a session's terminal: what it shows now is another's */
+    bool dropping;       /* take() said no: read on, but give nothing to it */
     bool wide[RT_STDERR + 1];
     char *chunk;
 };
@@ -155,6 +157,10 @@ static int32_t answers_take(struct op *op, struct process *process)
             status = terminal_take(op, process, answer.master);
         } else if (answer.type == AGENT_REFUSED) {
             status = refused(op, process, &answer);
+        } else if (answer.type == AGENT_SESSION_OVER) {
+            if (!process->session || !process->tty || !process->started || process->exited || process->is_wanted_back)
+                return op_fail(op, RT_E_PROTOCOL, 0, "the agent's answer does not fit the request");
+            process->is_wanted_back = true;
         } else if (answer.type == AGENT_SESSION_CLOSED) {
             status = op_fail(op, RT_E_SESSION_CLOSED, 0, "session '%s' is closed", process->session);
         } else if (answer.type == AGENT_EXITED) {
@@ -266,13 +272,30 @@ static void output_hand_over(struct process *process)
         (void)msg_send(process->conn, AGENT_SINK, NULL, 0, fds, n);
 }
 
-/* A terminal's end of file is a character, and in the middle of a line it takes two: termios(3), VEOF. */
-static void terminal_end_input(const struct run *run)
+/* A session's command is over, and its terminal the next one's. */
+static void terminal_yield(struct run *run)
 {
-    size_t len = run->io->stdin_len;
-    bool at_start = !len || run->io->stdin_data[len - 1] == '\n';
+    struct process *process = run->process;
 
-    (void)!write(run->process->pub.stdin_fd, "\004\004", at_start ? 1 : 2);
+    terminal_drain(run);
+    fd_closep(&process->pub.stdin_fd);
+    run->has_yielded = true;
+    (void)msg_send(process->conn, AGENT_SESSION_YIELD, NULL, 0, NULL, 0);
+}
+
+/*
+ * A terminal's end of file is a character, and in the middle of a line it takes two: termios(3), VEOF. Returns false if
+ * there is no room yet.
+ */
+static bool terminal_end_input(struct run *run)
+{
+    const size_t len = run->io->stdin_len, ends = !len || run->io->stdin_data[len - 1] == '\n' ? 1 : 2;
+    ssize_t n = write(run->process->pub.stdin_fd, "\004\004", ends - run->ends_written);
+
+    if (n < 0)
+        return errno != EAGAIN && errno != EINTR;
+    run->ends_written += (size_t)n;
+    return run->ends_written == ends;
 }
 
 static void input_write(struct run *run)
@@ -285,11 +308,10 @@ static void input_write(struct run *run)
         return;
     if (n > 0)
         run->stdin_at += (size_t)n;
-    if (n < 0 || run->stdin_at == run->io->stdin_len) { /* EPIPE: the command does not want it */
-        if (process->tty)
-            terminal_end_input(run);
+    if (n >= 0 && run->stdin_at < run->io->stdin_len)
+        return;
+    if (n < 0 || !process->tty || terminal_end_input(run)) /* EPIPE: the command does not want it */
         fd_closep(&process->pub.stdin_fd);
-    }
 }
 
 /* ---- the loop ---- */
@@ -328,7 +350,7 @@ static void fds_fill(const struct run *run, struct pollfd fds[FD_COUNT])
     /* Once it has exited only AGENT_GONE is of interest, and end of file is no news. */
     fds[FD_CONN] = (struct pollfd){ .fd = run->process->exited && run->process->cgroup ? -1 : heard_by(run->process),
                                     .events = POLLIN };
-    fds[FD_OUT] = (struct pollfd){ .fd = io ? pub->stdout_fd : -1, .events = POLLIN };
+    fds[FD_OUT] = (struct pollfd){ .fd = io && !run->has_yielded ? pub->stdout_fd : -1, .events = POLLIN };
     fds[FD_ERR] = (struct pollfd){ .fd = io ? pub->stderr_fd : -1, .events = POLLIN };
     fds[FD_IN] = (struct pollfd){ .fd = input ? pub->stdin_fd : -1, .events = POLLOUT };
     fds[FD_TREE] = (struct pollfd){ .fd = ending && run->process->cgroup ? run->process->cgroup->events_fd : -1,
@@ -414,10 +436,14 @@ static int32_t run_loop(struct run *run)
 {
     int32_t status = RT_OK;
 
-    while (!status && !is_over(run))
+    while (!status && !is_over(run)) {
         status = run_once(run);
+        if (run->process->is_wanted_back && !run->has_yielded)
+            terminal_yield(run);
+    }
     if (run->io && run->process->tty) {
-        terminal_drain(run);
+        if (!run->has_yielded)
+            terminal_drain(run);
     } else if (run->io) {
         output_drain(run, RT_STDOUT, &run->process->pub.stdout_fd);
         output_drain(run, RT_STDERR, &run->process->pub.stderr_fd);

@@ -66,6 +66,16 @@ static void outputs_close(struct mux *mux)
             close(mux_take_fd(mux, i));
 }
 
+/* What was typed on a session's terminal comes before this message, or not at all. */
+static void terminal_yield(const struct relay *relay)
+{
+    const int fd = relay->mux.channels[RELAY_TTY_CHANNEL].fd;
+    char dropped[4096];
+
+    while (fd >= 0 && read(fd, dropped, sizeof dropped) > 0)
+        ;
+}
+
 static void host_message(struct relay *relay, struct msg *msg)
 {
     struct wire_out out = { 0 };
@@ -76,6 +86,8 @@ static void host_message(struct relay *relay, struct msg *msg)
         outputs_close(&relay->mux);
     if (n)
         mux_reset(&relay->mux);
+    if (msg->type == AGENT_SESSION_YIELD)
+        terminal_yield(relay);
     if (msg->type == AGENT_KILL)
         relay->kill_ns = now_ns() + KILL_NS;
     wire_put_u32(&out, msg->type);
@@ -184,17 +196,6 @@ static int terminal_make(struct relay *relay)
     return pair[1];
 }
 
-/* What a session's command did not read of its terminal is not for the next one: see bridge.c, terminal_hold(). */
-static void input_drop(struct relay *relay)
-{
-    const struct mux_channel *terminal = &relay->mux.channels[RELAY_TTY_CHANNEL];
-    char dropped[4096];
-
-    if (relay->answers >= 0 && terminal->fd >= 0)
-        while (read(terminal->fd, dropped, sizeof dropped) > 0)
-            ;
-}
-
 static void command_follow(struct relay *relay, uint32_t type, const void *body, size_t len)
 {
     struct wire_in in = wire_in_over(body, len);
@@ -204,12 +205,10 @@ static void command_follow(struct relay *relay, uint32_t type, const void *body,
         relay->pid = (pid_t)pid;
     if (type == AGENT_GONE)
         relay->kill_ns = 0;
-    if (type == AGENT_EXITED || type == AGENT_REFUSED)
+    if (type == AGENT_EXITED || type == AGENT_REFUSED || type == AGENT_SESSION_OVER)
         mux_flush(&relay->mux); /* what the command wrote comes before the news of its end */
-    if (type == AGENT_EXITED) {
+    if (type == AGENT_EXITED)
         relay->pid = 0;
-        input_drop(relay);
-    }
 }
 
 static void hello_take(struct relay *relay, const void *body, size_t len)

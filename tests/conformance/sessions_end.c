@@ -1,4 +1,4 @@
-/* Contract S5, S6 and S10: ending a command but not its session, callers at the same time, terminals. */
+/* Contract S5 and S6: ending a command but not its session, callers at the same time. */
 #include "sessions.h"
 
 #include <pthread.h>
@@ -358,77 +358,4 @@ SESSION_TEST(B3_no_fd_comes_out_of_a_session)
     cr_expect(sockets >= 2, "%s: neither the agent's socket nor the host's was there: %s", fx_shell, run_describe(r));
     cr_expect(sent == 0, "%s: %d of its %d sockets took an fd", fx_shell, sent, sockets);
     EXPECT_RUN(in(s, "echo on"), 0, "on\n");
-}
-
-/* ---- S10 ---- */
-
-#define TTY_SESSION(id, rows, cols)                                                                                    \
-    NEED(RT_CAP_SESSION | RT_CAP_TTY);                                                                                 \
-    HOST_MUST(tree_symlink("/bin/busybox", fx.codebase, "ash"));                                                       \
-    BOX_UP("box", WRITE_ALL);                                                                                          \
-    session_up_tty(id, NULL, rows, cols)
-
-CONFORMANCE_TEST(sessions, S10_a_terminal)
-{
-    const struct run *r;
-
-    TTY_SESSION("t", 33, 111);
-    r = in("t", "test -t 0 && test -t 1 && test -t 2 && echo terminal; stty size; tty");
-    cr_expect(r->status == RT_OK && r->code == 0 && !strncmp(r->out, "terminal\r\n33 111\r\n/dev/pts/", 27), "%s",
-              run_describe(r));
-    r = session_call("t", REQUEST(.shell = "stty size", .rows = 50, .cols = 60), NULL);
-    cr_expect(run_is(r, 0, "50 60\r\n"), "%s", run_describe(r));
-    EXPECT_RUN(in("t", "stty size"), 0, "50 60\r\n");
-    EXPECT_RUN(in("t", "printf '\\033[31mred\\033[0m'; x=1"), 0, "\033[31mred\033[0m");
-    EXPECT_RUN(in("t", "echo err >&2; echo $x; exit 4"), 4, "err\r\n1\r\n");
-    EXPECT_RUN_STATUS(RT_E_SESSION_CLOSED, in("t", ":"));
-}
-
-/* Who holds its master could make the host's reads and writes of it block, or read what is typed. */
-CONFORMANCE_TEST(sessions, S10_nobody_inside_has_the_master)
-{
-    const struct run *r;
-
-    TTY_SESSION("t", 24, 80);
-    r = in("t", "ls -l /proc/$PPID/fd /proc/$$/fd");
-    cr_expect(r->status == RT_OK && r->code == 0 && strstr(r->out, "/dev/pts/") && !strstr(r->out, "ptmx"), "%s",
-              run_describe(r));
-}
-
-CONFORMANCE_TEST(sessions, S10_much_output)
-{
-    const struct run *r;
-
-    TTY_SESSION("t", 0, 0);
-    r = in("t", "i=0; while [ $i -lt 20000 ]; do echo line $i; i=$((i + 1)); done");
-    cr_expect(r->status == RT_OK && r->out_len > 14 && !strcmp(r->out + r->out_len - 12, "line 19999\r\n"),
-              "%zu: %.40s", r->out_len, r->out_len > 40 ? r->out + r->out_len - 40 : "");
-    EXPECT_RUN(in("t", "stty size"), 0, "24 80\r\n");
-}
-
-CONFORMANCE_TEST(sessions, S10_input_and_job_control)
-{
-    const struct run *r;
-
-    TTY_SESSION("t", 24, 80);
-    r = session_call(
-        "t", REQUEST(.shell = "stty -echo; read -r a; echo \"[$a]\"; cat", .stdin_data = "one\ntwo\n", .stdin_len = 8),
-        NULL);
-    cr_expect(r->status == RT_OK && strstr(r->out, "[one]\r\n") && strstr(r->out, "two\r\n"), "%s", run_describe(r));
-    /* SIGKILL: a child that is not quite there yet still ignores what an interactive shell ignores. */
-    r = in("t", "case $- in *m*) echo jobs ;; esac; sleep 100 & jobs; kill -9 %%1; wait");
-    cr_expect(r->status == RT_OK && strstr(r->out, "jobs\r\n") && strstr(r->out, "sleep 100"), "%s", run_describe(r));
-    r = session_call(
-        "t", REQUEST(.shell = "stty raw -echo; sleep 100", .timeout_ms = ENOUGH_MS, .grace_ms = PATIENT_MS), NULL);
-    cr_expect(r->status == RT_E_TIMEOUT, "%s", run_describe(r));
-    EXPECT_RUN(in("t", "echo sane"), 0, "sane\r\n");
-}
-
-CONFORMANCE_TEST(sessions, S10_unread_input_is_nobodys)
-{
-    TTY_SESSION("t", 24, 80);
-    (void)session_call("t", REQUEST(.shell = "stty -echo; true", .stdin_data = "secret\n", .stdin_len = 7), NULL);
-    EXPECT_RUN(
-        session_call("t", REQUEST(.shell = "read -r x; echo \"[$x]\"", .stdin_data = "mine\n", .stdin_len = 5), NULL),
-        0, "[mine]\r\n");
 }

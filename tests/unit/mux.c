@@ -183,6 +183,35 @@ Test(mux, a_reader_who_leaves_stops_the_writer)
     close(in);
 }
 
+/* As often as one likes: there is room again for as much as was dropped. */
+Test(mux, what_waits_can_be_dropped, .timeout = 60)
+{
+    int in, out;
+
+    channel(0, &in, &out);
+    put(in, PIPE); /* which the pipe at the far end holds */
+    settle(4096);
+    for (size_t dropped = 0; dropped < 2 * MUX_WINDOW; dropped += PIPE) {
+        put(in, PIPE);
+        settle(4096);
+        mux_drop(&far.mux, 0);
+        settle(4096);
+    }
+    cr_expect_eq(got(out, 0), PIPE);
+    put(in, 100);
+    settle(4096);
+    cr_expect_eq(got(out, 0), 100);
+    put(in, PIPE);
+    settle(4096);
+    put(in, PIPE);
+    close(in);
+    settle(4096);
+    cr_expect(far.mux.channels[0].fd >= 0);
+    mux_drop(&far.mux, 0);
+    cr_expect(far.mux.channels[0].fd < 0, "its end was to come after what was dropped");
+    close(out);
+}
+
 Test(mux, what_was_written_comes_before_the_message)
 {
     int in, out;
