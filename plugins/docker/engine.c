@@ -87,11 +87,15 @@ int engine_negotiate(const char *min, const char *max)
 
 int32_t engine_status(long http, const char *message)
 {
+    /* Podman answers 500 to these, or says them in the middle of a pull. */
+    static const char *const mistakes[] = { "invalid reference format", "repository name must be lowercase",
+                                            "unsupported digest algorithm", "manifest unknown" };
+
     if (strstr(message, "no space left on device") || strstr(message, "cannot allocate memory") || http == 507)
         return RT_E_RESOURCE;
-    /* Podman answers 500 to these. */
-    if (strstr(message, "invalid reference format") || strstr(message, "repository name must be lowercase"))
-        return RT_E_INVAL;
+    for (size_t i = 0; i < ARRAY_LEN(mistakes); i++)
+        if (strstr(message, mistakes[i]))
+            return RT_E_INVAL;
     switch (http) {
     case 400:
     case 404:

@@ -82,6 +82,61 @@ CONFORMANCE_TEST(deaths, L8_destroyed_after_its_container_is_gone)
     free(container);
 }
 
+static void lasting_up(const char *network)
+{
+    const rt_rule rule = WRITE_ALL;
+    rt_sandbox_spec spec = box_spec("box");
+
+    spec.lifetime = RT_LIFETIME_PERSISTENT;
+    spec.rules = &rule;
+    spec.n_rules = 1;
+    spec.network = network;
+    box_up_spec(&spec);
+}
+
+/* Its container is known by its id, also to the next host, and goes under whatever name. */
+CONFORMANCE_TEST(deaths, L4_renamed)
+{
+    char *container, name[64];
+
+    snprintf(name, sizeof name, "stockade-test-renamed-%d", (int)getpid());
+    lasting_up(NULL);
+    container = container_of("box");
+    DOCKER("rename", container, name);
+    fixture_reopen();
+    EXPECT_RUN(run_argv("box", ARGV("echo", "here")), 0, "here\n");
+    ASSERT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
+    cr_expect(containers_of("box") == 0, "stopped, and a container is left");
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_RUN(run_argv("box", ARGV("echo", "again")), 0, "again\n");
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    cr_expect(containers_of("box") == 0, "destroyed, and a container is left");
+    free(container);
+}
+
+/* A command that runs goes on without its network; the next start has it again. */
+CONFORMANCE_TEST(deaths, N1_disconnected_in_an_exec)
+{
+    struct runner runner;
+    char *container, network[64];
+
+    snprintf(network, sizeof network, "stockade-test-%d", (int)getpid());
+    DOCKER("network", "create", network);
+    lasting_up(network);
+    container = container_of("box");
+    runner_start(&runner, "box", "ls /sys/class/net; touch up; until [ -e go ]; do sleep 0.1; done; ls /sys/class/net");
+    cr_assert(tree_await(fx.codebase, "up"));
+    DOCKER("network", "disconnect", network, container);
+    HOST_MUST(tree_put(fx.codebase, "go", ""));
+    EXPECT_RUN(runner_join(&runner), 0, "eth0\nlo\nlo\n");
+    ASSERT_STATUS(RT_OK, fx.ops->stop(fx.rt, "box", CALL));
+    ASSERT_STATUS(RT_OK, fx.ops->start(fx.rt, "box", CALL));
+    EXPECT_RUN(sh("box", "ls /sys/class/net"), 0, "eth0\nlo\n");
+    ASSERT_STATUS(RT_OK, fx.ops->destroy(fx.rt, "box", CALL));
+    DOCKER("network", "rm", network);
+    free(container);
+}
+
 static void limited_up(void)
 {
     static const rt_limits limits = { .size = sizeof limits, .memory_bytes = 32 << 20 };

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Pulling from a registry: an image that is missing comes, with its progress in the log; a tag that is missing, a layer
-# that is missing and a registry that is gone are named. Needs root; DOCKER_HOST is the Engine.
+# Pulling from a registry: an image that is missing comes, by its tag or its digest, with its progress in the log; a tag
+# or digest that is missing, a layer that is missing, content that is not the digest's and a registry that is gone are
+# named. Needs root; DOCKER_HOST is the Engine.
 set -euo pipefail
 
 dir=$(mktemp -d)
@@ -8,7 +9,7 @@ port=$("$(dirname "$0")/free_port.sh")
 image=127.0.0.1:$port/stockade/pulled
 finish() {
     [ -z "${registry:-}" ] || kill "$registry" 2>/dev/null || true
-    docker image rm -f "$image:1" "$image:2" >/dev/null 2>&1 || true
+    docker image rm -f "$image:1" "$image:2" "$image@${digest:-none}" >/dev/null 2>&1 || true
     rm -rf "$dir"
 }
 trap finish EXIT
@@ -31,11 +32,13 @@ for _ in $(seq 1200); do
     sleep 0.1
 done
 
-# push TAG: busybox and a layer of its own, which is not in the Engine then.
+# push TAG: busybox and a layer of its own, which is not in the Engine then, but in the registry, by $digest too.
 push() {
     head -c 8000000 /dev/urandom >"$dir/ballast"
     tar -C "$dir" -c ballast | docker import - "$image:$1" >/dev/null
     docker push -q "$image:$1" >/dev/null
+    digest=$(docker image inspect --format '{{index .RepoDigests 0}}' "$image:$1")
+    digest=${digest#*@}
     docker image rm "$image:$1" >/dev/null
 }
 
@@ -53,6 +56,24 @@ grep -q "pulling $image:1" "$dir/err" || fail "no progress: $(cat "$dir/err")"
 
 run "$image:no-such-tag" true && fail "a tag that is missing was pulled"
 grep -q "no-such-tag" "$dir/err" || fail "the tag is not named: $(cat "$dir/err")"
+
+docker image rm "$image:1" >/dev/null
+for reference in "$image@$digest" "$image:1@$digest"; do
+    code=0
+    run "$reference" /no-such-program || code=$?
+    [ "$code" = 127 ] || fail "$reference: exit code $code, not the command's own: $(cat "$dir/err")"
+done
+docker image rm "$image@$digest" >/dev/null
+
+missing=sha256:$(printf '%064d' 7)
+for reference in "$image@$missing" "$image:1@$missing"; do
+    run "$reference" true && fail "a digest that is missing was pulled"
+    grep -q "pull $reference: .*manifest" "$dir/err" || fail "the digest is not named: $(cat "$dir/err")"
+done
+
+echo >>"$dir/store/docker/registry/v2/blobs/sha256/${digest:7:2}/${digest:7}/data"
+run "$image@$digest" true && fail "what is not of that digest was pulled"
+grep -q "pull $image@$digest: " "$dir/err" || fail "the pull is not named: $(cat "$dir/err")"
 
 push 2
 find "$dir/store" -name data -size +4M -exec truncate -s 1000000 {} +

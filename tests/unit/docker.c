@@ -83,6 +83,8 @@ Test(docker_version, what_a_full_disk_is)
     cr_expect_eq(engine_status(500, "something"), RT_E_UNAVAILABLE);
     cr_expect_eq(engine_status(500, "normalizing image: invalid reference format"), RT_E_INVAL);
     cr_expect_eq(engine_status(500, "normalizing name: repository name must be lowercase"), RT_E_INVAL);
+    cr_expect_eq(engine_status(500, "normalizing image: unsupported digest algorithm"), RT_E_INVAL);
+    cr_expect_eq(engine_status(500, "reading manifest nope in r/i: manifest unknown: manifest unknown"), RT_E_INVAL);
     cr_expect_eq(engine_status(302, ""), RT_E_PROTOCOL);
 }
 
