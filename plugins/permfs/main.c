@@ -221,6 +221,8 @@ int main(void)
     fuse_set_log_func(log_nothing);
     mallopt(M_MMAP_THRESHOLD, 4 << 20); /* a read's buffer is used again, not mapped and faulted in each time */
     mallopt(M_TRIM_THRESHOLD, 8 << 20);
+    mallopt(M_ARENA_MAX, 1); /* a thread's own grows by a page and a system call at a time */
+    mallopt(M_TOP_PAD, 256 << 10);
 
     d.control.uid = geteuid();
     r = settings_receive(&d.settings, why);

@@ -100,7 +100,7 @@ struct component {
     size_t len;
     const char *key; /* the anchor's bytes */
     size_t key_len;
-    uint64_t key_hash; /* by anchor_hash_step() and anchor_hash_end() */
+    uint64_t key_hash;       /* by anchor_hash_step() and anchor_hash_end() */
     const struct edge *edge; /* NULL: it says nothing, or the anchor alone decides */
 };
 
