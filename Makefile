@@ -52,7 +52,9 @@ TEST_PLUGINS := $(patsubst tests/plugins/%.c,$(BUILD)/tests/plugins/%.so,$(wildc
 UNIT_TESTS := $(patsubst tests/unit/%.c,$(BUILD)/tests/unit/%,$(wildcard tests/unit/*.c))
 SUPPORT_OBJ := $(call obj,tests/support/*.c)
 RUNNER_OBJ := $(patsubst %,$(BUILD)/obj/tests/conformance/%.o,box_ops cgroups fixture host lacks main sweep)
-PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent
+PODMAN_PROFILE := $(LIBEXEC)/podman-seccomp.json
+PROGRAMS := $(BUILD)/stockade $(BUILD)/libstockade.so $(BUILD)/libstockade.a $(PLUGINS) $(LIBEXEC)/permfs $(LIBEXEC)/agent \
+	$(PODMAN_PROFILE)
 SUITES := $(UNIT_TESTS) $(BUILD)/tests/fs $(BUILD)/tests/conformance $(BUILD)/tests/probe $(BUILD)/tests/e2e $(TEST_PLUGINS)
 TESTS := $(SUITES) $(BUILD)/tests/engine
 JUDGES := $(BUILD)/tests/fsx $(BUILD)/tests/workspace
@@ -93,17 +95,22 @@ $(BUILD)/obj/%.o: %.c
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -c $< -o $@
 
 $(LIB)/bwrap.so: $(call obj,plugins/bwrap/*.c)
-# bwrap's seccomp filters are compiled here and now.
-FILTER := $(BUILD)/obj/plugins/bwrap/filter
-$(FILTER)/program: $(wildcard plugins/bwrap/filter/*)
+# What sandboxes may call is compiled here and now: bwrap's seccomp filters, and a profile for Podman.
+SYSCALLS := $(BUILD)/obj/plugins/syscalls
+$(SYSCALLS)/filters: FILTER_LIBS := -lseccomp
+$(SYSCALLS)/filters $(SYSCALLS)/profile: $(SYSCALLS)/%: $(wildcard plugins/syscalls/*)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
-	$(Q)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE plugins/bwrap/filter/main.c -o $@ -lseccomp
-$(FILTER)/filters.h: $(FILTER)/program
+	$(Q)$(CC) -std=gnu11 $(WARN) -D_GNU_SOURCE plugins/syscalls/$*.c -o $@ $(FILTER_LIBS)
+$(SYSCALLS)/filters.h: $(SYSCALLS)/filters
 	$(call say,GEN,$@)
 	$(Q)$< >$@
-$(BUILD)/obj/plugins/bwrap/seccomp.o: $(FILTER)/filters.h
-$(BUILD)/obj/plugins/bwrap/seccomp.o: CPPFLAGS_ALL += -I$(FILTER)
+$(PODMAN_PROFILE): $(SYSCALLS)/profile
+	@mkdir -p $(@D)
+	$(call say,GEN,$@)
+	$(Q)$< >$@
+$(BUILD)/obj/plugins/bwrap/seccomp.o: $(SYSCALLS)/filters.h
+$(BUILD)/obj/plugins/bwrap/seccomp.o: CPPFLAGS_ALL += -I$(SYSCALLS)
 
 $(LIB)/docker.so: $(call obj,plugins/docker/*.c)
 $(LIB)/docker.so: BACKEND_LIBS := -lcurl
@@ -299,6 +306,7 @@ install: programs
 	install -m 0644 $(BUILD)/libstockade.a $(DESTDIR)$(PREFIX)/lib/
 	install -m 0755 $(PLUGINS) $(DESTDIR)$(PREFIX)/lib/stockade/
 	install -m 0755 $(LIBEXEC)/permfs $(LIBEXEC)/agent $(DESTDIR)$(PREFIX)/libexec/stockade/
+	install -m 0644 $(PODMAN_PROFILE) $(DESTDIR)$(PREFIX)/libexec/stockade/
 	# The contract's tests, where `make tests` has built them: `stockade conformance` runs these.
 	if [ -x $(BUILD)/tests/conformance ] && [ -x $(BUILD)/tests/probe ]; then \
 		install -m 0755 $(BUILD)/tests/conformance $(BUILD)/tests/probe $(DESTDIR)$(PREFIX)/libexec/stockade/; fi

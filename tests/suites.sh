@@ -117,10 +117,10 @@ suites_podman() {
     [ -S "$work/podman/docker.sock" ] || return 0
     on_podman=(--plugin "$docker" --image stockade-test:busybox
         --config "{\"docker_host\":\"unix://$work/podman/docker.sock\"}")
-    part '@(lifecycle|exec|streams|isolation)/*' \
-        "conformance on Podman's service: all but lifecycle, exec, streams, isolation"
+    part '@(lifecycle|exec|streams|isolation|escape)/*' \
+        "conformance on Podman's service: all but lifecycle, exec, streams, isolation, escape"
     contract "conformance: docker on Podman's service, as root" docker-podman "${as_root[@]}" "$tests/conformance" \
-        "${on_podman[@]}" --lacks "$top/tests/conformance/lacks/docker-podman"
+        "${on_podman[@]}"
     part 'isolation/*'
     [ -z "$full" ] || filters=(--filter "$owners")
     contract "conformance: docker on Podman's service, for another user" podman-owner "${as_root[@]}" \

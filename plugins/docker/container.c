@@ -12,18 +12,17 @@
 #include <string.h>
 #include <sys/wait.h>
 
-#define SETTLE_MS        2000 /* how much longer an answer that changes something is awaited after a cancel */
-#define START_LIMIT_MS   120000
-#define END_LIMIT_MS     30000 /* of removing a container: 12 s the Engine itself waits for a killed one, and storage */
-#define REMOVE_TRIES     3
-#define REMOVE_PAUSE_MS  100
-#define SCARCE_PIDS      32 /* as many as an OCI runtime's threads may come to on a large machine */
-#define SCARCE_TRIES     5
-#define SWEEP_LIMIT_MS   5000
-#define SWEEP_WAIT_MS    100             /* for sandboxes that somebody is at work on, all of them together */
-#define SILENT_NS        (30 * NS_PER_S) /* so long an Engine that did not answer in time is given ... */
-#define SILENT_LIMIT_MS  1000            /* ... no more than this by calls that can do without its answer */
-#define SECCOMP_FILE_MAX ((size_t)1 << 20)
+#define SETTLE_MS       2000 /* how much longer an answer that changes something is awaited after a cancel */
+#define START_LIMIT_MS  120000
+#define END_LIMIT_MS    30000 /* of removing a container: 12 s the Engine itself waits for a killed one, and storage */
+#define REMOVE_TRIES    3
+#define REMOVE_PAUSE_MS 100
+#define SCARCE_PIDS     32 /* as many as an OCI runtime's threads may come to on a large machine */
+#define SCARCE_TRIES    5
+#define SWEEP_LIMIT_MS  5000
+#define SWEEP_WAIT_MS   100             /* for sandboxes that somebody is at work on, all of them together */
+#define SILENT_NS       (30 * NS_PER_S) /* so long an Engine that did not answer in time is given ... */
+#define SILENT_LIMIT_MS 1000            /* ... no more than this by calls that can do without its answer */
 
 static int32_t call_settled(struct op *op, const char *method, const char *name, const char *suffix, int64_t limit_ms,
                             int64_t settle_ms, struct engine_answer *ret)
@@ -351,22 +350,6 @@ static int32_t container_start(struct op *op, struct boot *boot, const char *id)
     return container_pid(op, id, &boot->init_pid);
 }
 
-/* The profile's text; "unconfined" is one too. NULL in ret: the Engine's own. */
-static int32_t seccomp_text(struct op *op, char **ret)
-{
-    const char *profile = docker_settings_of(op)->seccomp_profile;
-    size_t len;
-    int err;
-
-    *ret = NULL;
-    if (profile[0] != '/') {
-        *ret = profile[0] ? strdup(profile) : NULL;
-        return profile[0] && !*ret ? op_fail(op, RT_E_NOMEM, 0, "the seccomp profile") : RT_OK;
-    }
-    err = file_read(AT_FDCWD, profile, SECCOMP_FILE_MAX, ret, &len);
-    return err ? op_fail(op, error_status(-err), -err, "seccomp_profile '%s'", profile) : RT_OK;
-}
-
 /* Where the agent has no socket: who ends it with its host, and whether it is there. */
 static int32_t relay_up(struct op *op, struct boot *boot, const char *id)
 {
@@ -483,16 +466,18 @@ int32_t docker_boot(struct op *op, struct boot *boot)
     char id[80] = "";
     struct container_terms terms = { .state_id = docker->state_id,
                                      .relayed = !strcmp(docker_settings_of(op)->exec_transport, "engine") };
-    int32_t status = name ? seccomp_text(op, &seccomp) : op_fail(op, RT_E_NOMEM, 0, "name the container");
+    int32_t status = engine_ready(op, docker->engine, &terms.is_podman);
 
+    if (!status && !name)
+        status = op_fail(op, RT_E_NOMEM, 0, "name the container");
     if (!status)
-        status = engine_ready(op, docker->engine, &terms.is_podman);
+        status = seccomp_choose(op, terms.is_podman, &seccomp);
     if (!status && terms.is_podman)
         status = podman_check(op, boot->spec);
     if (status)
         return status;
     left_clean(op, boot->spec->id);
-    terms.seccomp = terms.is_podman && seccomp ? docker_settings_of(op)->seccomp_profile : seccomp;
+    terms.seccomp = seccomp;
     status = container_boot(op, boot, &terms, name, id);
     if (!status && terms.relayed)
         status = relay_up(op, boot, id);

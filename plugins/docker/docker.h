@@ -5,6 +5,7 @@
  * body.c        from a specification to a container (pure)        lines.c   answers that are one JSON object a line
  * container.c   booting, ending and finding containers            probe.c   whether it can work here
  * obituary.c    why one died                                      pause.c   holding one still
+ * seccomp.c     which system calls it may make
  * engine*.c, address.c, hijack.c, stream.c   the Engine's API: see engine.h
  * relay.c, lease.c   commands by the Engine's exec: see relay.h
  */
@@ -80,6 +81,12 @@ cJSON *container_body(const struct docker_settings *settings, const struct boot 
 const char *container_runtime(const struct docker_settings *settings, const struct spec *spec);
 /* The container's name, of the state directory's id and the sandbox's; to be freed. */
 char *container_name(const char *state_id, const char *id);
+
+/* seccomp.c */
+
+/* What SecurityOpt is to say behind "seccomp=", to be freed: an Engine's profile as text, Podman's as a path; NULL =
+ * its own. */
+int32_t seccomp_choose(struct op *op, bool is_podman, char **ret);
 
 /* image.c */
 bool image_valid(const char *reference);

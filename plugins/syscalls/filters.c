@@ -1,7 +1,8 @@
 /*
- * Runs when the bwrap plugin is built: prints its two seccomp filters as C, so that a start costs no compiling and the
- * plugin needs no libseccomp. Both are installed, and the kernel takes the stricter answer of the two. Each is there a
- * second time for sandboxes that may make user namespaces; there unshare() is let through with that flag alone.
+ * Runs when the bwrap plugin is built: prints its two seccomp filters of what lists.h lists as C, so that a start costs
+ * no compiling and the plugin needs no libseccomp. Both are installed, and the kernel takes the stricter answer of the
+ * two. Each is there a second time for sandboxes that may make user namespaces; there unshare() is let through with
+ * that flag alone.
  *
  * The first lets through what Docker's default profile lets through without capabilities (moby, profiles/seccomp/
  * default.json), less io_uring, and says EPERM to what is known and dangerous. Whatever it has no name for is ENOSYS:
@@ -10,29 +11,20 @@
  *
  * Filters are for the machine's own architecture and its 32-bit one. x32's numbers are refused.
  */
+#include "lists.h"
+
 #include <errno.h>
 #include <linux/filter.h>
-#include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
-#define LEN(array) (sizeof(array) / sizeof *(array))
-#define LOW        0xffffffffu /* the kernel takes these arguments as 32 bits */
-
-static const char *const allowed[] = {
-#include "allowed.inc"
-};
-static const char *const refused[] = {
-#include "refused.inc"
-};
+#define LOW 0xffffffffu /* the kernel takes these arguments as 32 bits */
 
 static void must(int err, const char *what)
 {
@@ -69,8 +61,6 @@ static scmp_filter_ctx filter_new(uint32_t otherwise)
 
 static scmp_filter_ctx calls_filter(bool has_userns)
 {
-    /* Linux, BSD's and UNAME26 personalities, and asking which it is; the rest weakens address randomisation. */
-    static const uint32_t personalities[] = { 0x0, 0x8, 0x20000, 0x20008, 0xffffffff };
     scmp_filter_ctx ctx = filter_new(SCMP_ACT_ERRNO(ENOSYS));
 
     names_add(ctx, SCMP_ACT_ALLOW, allowed, LEN(allowed));
@@ -90,16 +80,8 @@ static void argument_refuse(scmp_filter_ctx ctx, int err, int nr, unsigned arg, 
 
 static scmp_filter_ctx arguments_filter(bool has_userns)
 {
-    static const uint32_t namespaces[] = { CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,
-                                           CLONE_NEWIPC, CLONE_NEWPID,    CLONE_NEWNET };
-    /* What is left is unix, inet, inet6, netlink and packet: no others are of use inside, or load modules. */
-    static const uint32_t families[] = { AF_AX25,      AF_IPX,  AF_APPLETALK, AF_NETROM, AF_X25,  AF_ROSE,
-                                         AF_RDS,       AF_CAN,  AF_TIPC,      AF_ALG,    AF_NFC,  AF_VSOCK,
-                                         AF_BLUETOOTH, AF_KCM,  AF_QIPCRTR,   AF_SMC,    AF_XDP,  AF_LLC,
-                                         AF_IB,        AF_MPLS, AF_PHONET,    AF_RXRPC,  AF_IUCV, AF_KEY };
     scmp_filter_ctx ctx = filter_new(SCMP_ACT_ALLOW);
 
-    /* clone's other flags share no bit with these; new time namespaces are clone3's and unshare's alone. */
     for (size_t i = 0; i < LEN(namespaces); i++) {
         argument_refuse(ctx, EPERM, SCMP_SYS(clone), 0, namespaces[i], namespaces[i]);
         argument_refuse(ctx, EPERM, SCMP_SYS(unshare), 0, namespaces[i], namespaces[i]);
@@ -141,7 +123,7 @@ static void filter_print(const char *name, scmp_filter_ctx ctx)
 
 int main(void)
 {
-    printf("/* Written by plugins/bwrap/filter. */\n");
+    printf("/* Written by plugins/syscalls/filters.c. */\n");
     filter_print("calls_filter", calls_filter(false));
     filter_print("arguments_filter", arguments_filter(false));
     filter_print("calls_userns_filter", calls_filter(true));
