@@ -18,12 +18,16 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#define SETTLE_TICK_MS 5
+#define LOOK_MS        1000 /* between looks for what a shell that was interrupted does not tell */
+
 static volatile struct keeper_state *state;
 static struct watch agent, children, statuses;
 static struct conn *conns, *running;
 static uint64_t next_order, command_id;
-static bool is_back; /* the shell has reported the running command's code */
-static bool settled; /* and, after a cancel, that it has taken its signals */
+static bool is_back;   /* the shell has reported the running command's code */
+static bool has_typed; /* its host, on the terminal */
+static bool settled;   /* and, after a cancel or a ^C, the shell has taken its signals */
 static int settled_code;
 static enum { TERMINAL_LENT, TERMINAL_WANTED, TERMINAL_BACK } terminal_is; /* to the running command's host */
 static int code, last_code; /* of the running command, once the shell is back; of the one before */
@@ -188,7 +192,7 @@ static bool command_begin(struct conn *conn)
     }
     running = conn;
     conn->running = true;
-    is_back = settled = false;
+    is_back = has_typed = settled = false;
     terminal_is = TERMINAL_LENT;
     state->state = AGENT_SESSION_IS_BUSY;
     if (!(command->flags & AGENT_UNCOUNTED))
@@ -248,6 +252,28 @@ static bool command_parse(struct msg *msg, struct command *ret)
     return true;
 }
 
+/* What is over already is left alone: a signal too many would be the next one's. */
+static void command_cancel(struct conn *conn)
+{
+    if (conn->queued) {
+        conn->queued = false;
+        command_release(&conn->command);
+        conn_send(conn, AGENT_GONE, NULL);
+    } else if (conn->running && !settled) {
+        cancel_begin(conn->command.grace_ms);
+    }
+}
+
+static void terminal_take_back(const struct msg *msg)
+{
+    struct wire_in in = wire_in_over(msg->body, msg->len);
+
+    if (terminal_is != TERMINAL_WANTED)
+        return;
+    has_typed = wire_get_u32(&in);
+    terminal_is = TERMINAL_BACK;
+}
+
 static void conn_message(struct conn *conn, struct msg *msg)
 {
     switch (msg->type) {
@@ -260,12 +286,11 @@ static void conn_message(struct conn *conn, struct msg *msg)
         conn->order = next_order++;
         break;
     case AGENT_SESSION_CANCEL:
-        if (conn->running)
-            cancel_begin(conn->command.grace_ms);
+        command_cancel(conn);
         break;
     case AGENT_SESSION_YIELD:
-        if (conn->running && terminal_is == TERMINAL_WANTED)
-            terminal_is = TERMINAL_BACK;
+        if (conn->running)
+            terminal_take_back(msg);
         break;
     case AGENT_SINK:
         for (size_t i = 0; i < msg->n_fds; i++)
@@ -292,9 +317,7 @@ static void conn_ready(struct watch *watch, uint32_t events)
         return;
     }
     watch_close(watch);
-    conn->queued = false;
-    if (conn->running)
-        cancel_begin(conn->command.grace_ms);
+    command_cancel(conn);
 }
 
 /* A connection that was closed above may still be named by an event of the same round: it goes only between rounds. */
@@ -374,7 +397,7 @@ static void statuses_ready(struct watch *watch, uint32_t events)
     }
 }
 
-/* A SIGINT may have come late, when the command was just over: an empty command takes it, not the next one. */
+/* A SIGINT or a ^C may have come late, when the command was just over: an empty command takes it, not the next one. */
 static void settle(void)
 {
     settled = true;
@@ -392,15 +415,21 @@ static int progress(void)
     if (running && (is_back || !shell.pid)) {
         if (cancel_active() && cancel_tick(true, &wait))
             ; /* something of it is alive yet */
-        else if (cancel_active() && shell.pid && !settled)
+        else if (!terminal_is_back())
+            ;
+        else if ((cancel_active() || has_typed) && shell.pid && !settled)
             settle();
-        else if (terminal_is_back())
+        else
             command_end();
     } else if (running && cancel_active()) {
         (void)cancel_tick(false, &wait);
         shell_ask_again(command_id);
+    } else if (running && shell.terminal >= 0) {
+        shell_ask_again(command_id); /* a ^C may have been typed */
     }
     queue_run();
+    if (wait < 0 && running && !is_back && shell.terminal >= 0)
+        wait = settled ? SETTLE_TICK_MS : LOOK_MS;
     return wait;
 }
 

@@ -49,7 +49,8 @@ enum agent_msg {
     AGENT_SESSIONS = 16, /* u32 count, then of each: str id, str shell, u32 pid, u32 state, u64 commands, u64 created */
     AGENT_SESSION_ATTACH = 17, /* str id. Answered by AGENT_ATTACHED, AGENT_SESSION_CLOSED or AGENT_REFUSED */
     AGENT_SESSION_EXEC = 18,   /* see below */
-    AGENT_SESSION_CANCEL = 19, /* empty: ends the command by SIGINT, SIGTERM and SIGKILL; AGENT_EXITED follows */
+    AGENT_SESSION_CANCEL = 19, /* empty: ends the command by SIGINT, SIGTERM and SIGKILL; AGENT_EXITED follows, or
+                                  AGENT_GONE if it had not begun */
     AGENT_SESSION_CLOSED = 20, /* empty: the shell has ended, and the command did not run */
     AGENT_ATTACHED = 21,       /* u64 the session's number in this sandbox; fds: its terminal's master, if it has one */
     AGENT_SESSION_HAND_OVER = 22, /* u64 number; fds: write end of a packet pipe, where all answers come from now on */
@@ -57,7 +58,7 @@ enum agent_msg {
     AGENT_RESIZE = 24,        /* u32 rows, u32 columns of its terminal; for bridges alone (relay_proto.h). No answer */
     AGENT_RELEASE = 25,       /* empty: on the boot connection: the sandbox outlives its host from now on. No answer */
     AGENT_SESSION_OVER = 26,  /* empty: the command is; answered by AGENT_SESSION_YIELD */
-    AGENT_SESSION_YIELD = 27, /* empty: the host has done with the terminal. AGENT_EXITED follows */
+    AGENT_SESSION_YIELD = 27, /* u32 whether anything was typed: the host has done with the terminal */
 };
 
 /*

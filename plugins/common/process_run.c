@@ -276,11 +276,14 @@ static void output_hand_over(struct process *process)
 static void terminal_yield(struct run *run)
 {
     struct process *process = run->process;
+    struct wire_out body = { 0 };
 
     terminal_drain(run);
     fd_closep(&process->pub.stdin_fd);
     run->has_yielded = true;
-    (void)msg_send(process->conn, AGENT_SESSION_YIELD, NULL, 0, NULL, 0);
+    wire_put_u32(&body, run->stdin_at || run->ends_written);
+    (void)msg_send(process->conn, AGENT_SESSION_YIELD, body.data, body.len, NULL, 0);
+    wire_out_release(&body);
 }
 
 /*

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
+#define UNHEARD_NS    (2 * NS_PER_S)  /* for a keeper to say whether a command has begun: it does at once */
 #define END_MARGIN_NS (10 * NS_PER_S) /* beyond the keeper's own two graces, before the session is given up */
 
 /* ---- how it is ended ---- */
@@ -25,19 +26,25 @@ static void link_drop(struct process *process)
     session_link_close(&link);
 }
 
-/* A command that has not begun, since another process has its turn, leaves the queue with its connection. */
+/*
+ * Whether a command has begun that we have not heard that of is the keeper's to say, which may be far away. One that
+ * has not, since another process has its turn, leaves the queue; so it does with the connection if the keeper says
+ * nothing.
+ */
 static void session_terminate(struct process *process)
 {
+    const int64_t until = now_ns() + UNHEARD_NS;
     struct op quiet;
 
     op_init_quiet(&quiet, process->rt);
-    (void)process_poll(&quiet, process); /* its start may have been told, but not heard of yet */
-    if (!process->started) {
-        link_drop(process);
-        process->gone = true;
-        return;
-    }
     (void)msg_send(process->conn, AGENT_SESSION_CANCEL, NULL, 0, NULL, 0);
+    while (!process->started && !process->exited && !process->gone)
+        if (op_wait_readable(&quiet, process->answers, until, "the session") || process_poll(&quiet, process))
+            break;
+    if (process->started || process->exited)
+        return;
+    link_drop(process);
+    process->gone = true;
 }
 
 /* The keeper has not managed, or is stopped or broken: the session goes as a whole. */

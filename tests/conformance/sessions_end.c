@@ -165,6 +165,26 @@ SESSION_TEST(S5_cancel_keeps_the_session)
     EXPECT_RUN(in(s, "echo $keep"), 0, "kept\n");
 }
 
+/* Ended at any time from its sending on, also before its start was heard of: nothing of it is alive afterwards. */
+SESSION_TEST(S5_ended_as_it_begins)
+{
+    const char *marker = marker_new();
+    char text[128];
+
+    snprintf(text, sizeof text, "(trap '' INT TERM; sleep %s; :)", marker);
+    in(s, "keep=kept");
+    for (int i = 0; i < 16; i++) {
+        rt_call call = RT_CALL_INIT;
+        const struct run *r;
+
+        call.deadline_ns = now_ns() + i * 40000;
+        r = session_call(s, REQUEST(.shell = text, .timeout_ms = RT_FOREVER, .grace_ms = 50), &call);
+        cr_expect(r->status == RT_E_TIMEOUT && proc_count(marker, NULL) == 0, "%s: %d: %s", fx_shell, i,
+                  run_describe(r));
+    }
+    EXPECT_RUN(in(s, "echo $keep"), 0, "kept\n");
+}
+
 SESSION_TEST(S5_the_calls_deadline)
 {
     rt_call call = RT_CALL_INIT;

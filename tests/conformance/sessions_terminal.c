@@ -212,6 +212,31 @@ CONFORMANCE_TEST(sessions, S10_a_stopped_terminal)
     expect_nothing_of_it("^S and a timeout");
 }
 
+/*
+ * ^C around a command's end is a signal to that command or to none, and a shell that dropped all it was told because of
+ * it is asked again. busybox may die of one: it leaves its handler by longjmp(3), also out of malloc(3).
+ */
+CONFORMANCE_TEST(sessions, S10_interrupts_are_not_the_next_ones)
+{
+    char interrupts[200];
+
+    TTY_SESSION("t", 24, 80);
+    memset(interrupts, '\003', sizeof interrupts);
+    for (int i = 0; i < 150; i++) {
+        const struct run *r = session_call("t", TYPED(interrupts, i % 3 ? 1 : sizeof interrupts, .shell = ":"), NULL);
+
+        if (r->status == RT_OK && r->signal == 0)
+            r = in("t", "echo next");
+        if (r->status == RT_E_SESSION_CLOSED || r->signal) {
+            cr_assert(sh("box", "test -x /bin/bash")->code != 0, "bash does not die of it: %s", run_describe(r));
+            EXPECT_STATUS(RT_OK, fx.ops->session_destroy(fx.rt, "box", "t", CALL));
+            session_up_tty("t", NULL, 24, 80);
+            continue;
+        }
+        cr_assert(r->status == RT_OK && r->code == 0 && strstr(r->out, "next\r\n"), "%d: %s", i, run_describe(r));
+    }
+}
+
 struct other {
     rt_runtime *rt;
     pthread_t thread;
