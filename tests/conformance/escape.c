@@ -294,6 +294,7 @@ CONFORMANCE_TEST(escape, N4_other_sandboxes)
     EXPECT_RUN(
         sh("other", "sleep %s >/dev/null 2>&1 & for d in /tmp /dev/shm; do echo S3CRET >$d/secret; done", marker), 0,
         "");
+    cr_assert(AWAIT(strstr(box_processes("other"), marker)));
     cr_expect(!strstr(box_processes("box"), marker));
     EXPECT_RUN(sh("box", "cat /tmp/secret /dev/shm/secret 2>/dev/null; echo alone"), 0, "alone\n");
     (void)sh("box", "kill -9 -1"); /* what that does to itself is L4's */
