@@ -13,8 +13,9 @@
 #include <sys/stat.h>
 
 /* Where the agent and its boot socket's directory are to be seen inside, both read-only. */
-#define INSIDE_AGENT    "/run/stockade/agent"
-#define INSIDE_BOOT_DIR "/run/stockade/boot"
+#define INSIDE_DIR      "/run/stockade" /* of Stockade, whatever the image has there */
+#define INSIDE_AGENT    INSIDE_DIR "/agent"
+#define INSIDE_BOOT_DIR INSIDE_DIR "/boot"
 #define BOOT_SOCKET     "socket"
 #define BOOT_NOTES      "notes" /* of a relayed sandbox: a fifo beside it, see relay_proto.h */
 

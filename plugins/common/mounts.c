@@ -61,6 +61,27 @@ static bool mount_find_in(const char *table, const char *path, unsigned *ret_min
     return found;
 }
 
+char *mount_below_of(pid_t pid, const char *dir)
+{
+    cleanup_free char *line = NULL;
+    char table[40], *found = NULL;
+    size_t cap = 0;
+    FILE *file;
+
+    snprintf(table, sizeof table, "/proc/%d/mountinfo", (int)pid);
+    file = fopen(table, "re");
+    while (file && !found && getline(&line, &cap, file) > 0) {
+        unsigned minor;
+        const char *point = line_parse(line, &minor);
+
+        if (point && path_is_below(point, dir))
+            found = strdup(point);
+    }
+    if (file)
+        fclose(file);
+    return found;
+}
+
 /* The line's mount options come sixth, the type behind the dash that ends the optional fields. */
 static bool line_is_writable(const char *line, const char *type)
 {

@@ -13,6 +13,9 @@ bool mount_find(const char *path, unsigned *ret_minor);
 /* The same as another process sees it; false also where that cannot be read. */
 bool mount_find_of(pid_t pid, const char *path, unsigned *ret_minor);
 
+/* The first mount point below dir that another process sees, to be freed; NULL if there is none. */
+char *mount_below_of(pid_t pid, const char *dir);
+
 /* Whether another process sees a mount that may be written of a file system whose type begins so; or -errno. */
 int mount_is_writable_of(pid_t pid, const char *type);
 

@@ -1,5 +1,6 @@
 #include "spec.h"
 
+#include "backend.h"
 #include "error.h"
 #include "json.h"
 #include "permfs/rules.h"
@@ -157,18 +158,33 @@ static int32_t time_check(int64_t ms, bool forever, const char *what, rt_error *
     return error_set(err, RT_E_INVAL, 0, "%s: %lld is out of range", what, (long long)ms);
 }
 
+/* Absolute, and of names alone: no slash too many, no "." and no "..". */
+static bool path_is_plain(const char *path)
+{
+    do {
+        size_t len = strcspn(path + (*path == '/'), "/");
+
+        if (*path++ != '/' || !len || (len <= 2 && strspn(path, ".") == len))
+            return false;
+        path += len;
+    } while (*path);
+    return true;
+}
+
 /* A workspace may go anywhere but over what a command needs to run. */
 static int32_t workspace_check(const char *path, rt_error *err)
 {
     static const char *const taken[] = { "/",     "/bin", "/boot", "/dev", "/etc", "/lib", "/lib64",
-                                         "/proc", "/run", "/sbin", "/sys", "/usr", "/tmp" };
+                                         "/proc", "/run", "/sbin", "/sys", "/usr", "/tmp", INSIDE_DIR };
+    bool hides = path_is_below(path, INSIDE_DIR);
 
-    if (path[0] != '/' || strstr(path, "//") || strstr(path, "/../") || strstr(path, "/./") || strlen(path) > 1000)
-        return error_set(err, RT_E_INVAL, 0, "workspace '%.200s' is not a plain absolute path", path);
     for (size_t i = 0; i < ARRAY_LEN(taken); i++)
-        if (!strcmp(path, taken[i]))
-            return error_set(err, RT_E_INVAL, 0, "workspace '%s' would hide the system's own", path);
-    return RT_OK;
+        hides = hides || !strcmp(path, taken[i]);
+    if (hides)
+        return error_set(err, RT_E_INVAL, 0, "workspace '%s' would hide the system's own", path);
+    return path_is_plain(path) && strlen(path) <= 1000
+               ? RT_OK
+               : error_set(err, RT_E_INVAL, 0, "workspace '%.200s' is not a plain absolute path", path);
 }
 
 static int32_t spec_check(const rt_sandbox_spec *spec, rt_error *err)

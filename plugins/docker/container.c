@@ -307,8 +307,13 @@ static int32_t container_pid(struct op *op, const char *id, pid_t *ret)
  */
 static int32_t workspace_check(struct op *op, const struct boot *boot)
 {
+    cleanup_free char *within = mount_below_of(boot->init_pid, boot->spec->workspace);
     unsigned ours = 0, theirs = 0;
 
+    if (within) /* the agent, perhaps, where the sandbox could rename what is above it */
+        return op_fail(op, RT_E_UNSUPPORTED, 0,
+                       "image '%.100s' has a symbolic link that leads into the workspace: '%.100s' is mounted there",
+                       boot->spec->image, within);
     if (mount_find(boot->workspace_source, &ours) && mount_find_of(boot->init_pid, boot->spec->workspace, &theirs) &&
         ours == theirs)
         return RT_OK;

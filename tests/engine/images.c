@@ -1,4 +1,5 @@
 /* Images that are not made for this: they boot all the same, and nothing of theirs runs. */
+#include "command.h"
 #include "container.h"
 #include "fixture.h"
 
@@ -108,6 +109,35 @@ CONFORMANCE_TEST(images, L7_a_volume_within_the_workspace)
     destroy_with_volumes("box");
     DOCKER("image", "rm", image);
     free(container);
+}
+
+/*
+ * What Stockade mounts would be where the sandbox can rename it. An image is made of a tree, for committing would keep
+ * the Engine's own files.
+ */
+CONFORMANCE_TEST(images, L7_a_link_into_the_workspace)
+{
+    static const char script[] = "mkdir -p \"$1/run\" && ln -s ../workspace/deep \"$1/run/stockade\" && "
+                                 "tar -C \"$1\" -c . | docker -H \"$2\" import - \"$3\"";
+    const rt_rule rule = WRITE_ALL; /* else what is to be mounted on cannot be made */
+    char tree[4200], image[64], *host = docker_host();
+    const char *argv[] = { "/bin/sh", "-c", script, "sh", tree, host, image, NULL },
+               *env[] = { "PATH=/usr/bin:/bin", "HOME=/nonexistent", NULL };
+    const struct command import = { .argv = argv, .env = env };
+    rt_sandbox_spec spec = box_spec("box");
+    struct command_result result;
+
+    snprintf(tree, sizeof tree, "%s/tree", fx.dir);
+    snprintf(image, sizeof image, "stockade-test:linked-%d", (int)getpid());
+    HOST_MUST(command_run(&import, &result));
+    cr_assert(result.code == 0, "%s", result.err);
+    command_result_release(&result);
+    spec.image = image;
+    spec.rules = &rule;
+    spec.n_rules = 1;
+    start_fails("box", &spec, "symbolic link that leads into the workspace");
+    DOCKER("image", "rm", image);
+    free(host);
 }
 
 CONFORMANCE_TEST(images, L7_a_pull_from_nowhere)

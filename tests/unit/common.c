@@ -242,6 +242,8 @@ ParameterizedTestParameters(spec, L1_bad_values_are_refused)
         { "relative", "A=1", 0, 0 },  { "/", "A=1", 0, 0 },       { "/usr", "A=1", 0, 0 },
         { "/a/../etc", "A=1", 0, 0 }, { "/w", "noequals", 0, 0 }, { "/w", "A=1", 2, 0 },
         { "/w", "A=1", -1, 0 },       { "/w", "A=1", 0, -2 },     { "/w", "A=1", 0, INT64_MAX },
+        { "/w/..", "A=1", 0, 0 },     { "/etc/.", "A=1", 0, 0 },  { "/etc/", "A=1", 0, 0 },
+        { "//w", "A=1", 0, 0 },       { "", "A=1", 0, 0 },        { "/run/stockade/boot", "A=1", 0, 0 },
     };
 
     return cr_make_param_array(struct bad_spec, cases, sizeof cases / sizeof *cases);
