@@ -83,7 +83,7 @@ void mask_keys_add(struct argv *argv);
 /* Adds strings to the arguments, up to a NULL. */
 void argv_add(struct argv *argv, ...);
 
-/* The filters that plugins/syscalls/filters.c made, see there: which calls there are, and what may not be in their arguments. */
+/* The filters that plugins/syscalls made, see there: which calls there are, and what may not be in their arguments. */
 enum seccomp_part { SECCOMP_CALLS, SECCOMP_ARGUMENTS };
 /* One of them as BPF in a memfd, for bubblewrap's --add-seccomp-fd. Returns the fd or -errno. */
 int seccomp_filter_fd(enum seccomp_part part, bool has_userns);
