@@ -404,8 +404,8 @@ static void settle(void)
     settled_code = code;
     is_back = false;
     streams_reset();
-    shell_terminal_reset(
-        cancel_active()); /* nothing that was typed is under way then, and the shell finds its settings */
+    /* Nothing that was typed is under way then, and the shell finds its settings. */
+    shell_terminal_reset(cancel_active());
     (void)shell_send(++command_id, 0);
 }
 
