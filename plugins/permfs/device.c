@@ -150,13 +150,10 @@ static void see_request(struct device *device, const char *buf, size_t len)
 static ssize_t device_read(int fd, void *buf, size_t size, void *userdata)
 {
     struct device *device = device_of_userdata(userdata);
-    ssize_t n;
+    ssize_t n = read(fd, buf, size);
 
-    readers_enter(&device->readers);
-    n = read(fd, buf, size);
     if (n < (ssize_t)sizeof(struct fuse_in_header))
         return n;
-    readers_took(&device->readers);
     request_now.opcode = ((const struct fuse_in_header *)buf)->opcode;
     request_now.pid = ((const struct fuse_in_header *)buf)->pid;
     if (!atomic_load_explicit(&device->init_done, memory_order_relaxed))

@@ -11,8 +11,6 @@
 
 #define FUSE_USE_VERSION 312
 
-#include "readers.h"
-
 #include <fuse_lowlevel.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -23,7 +21,6 @@ struct device {
     int fd;           /* -1 until device_attach; the session's */
     uint64_t init_unique;
     atomic_bool init_done, passes;
-    struct readers readers; /* where libfuse lets us read the requests for it */
 };
 
 /*

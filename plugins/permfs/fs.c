@@ -92,7 +92,6 @@ int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX])
         return r;
     }
     fs->device = (struct device){ .passthrough = settings->passthrough && privilege_can_raise(), .fd = -1 };
-    readers_init(&fs->device.readers, readers_places());
     /* Half of the fds are for directories, the rest for what the sandbox opens. */
     r = node_table_init(&fs->nodes, fs->delta.on ? fs->delta.overlay.root_fd : settings->root_fd, settings->rules,
                         lim.rlim_cur < 1 << 20 ? (size_t)lim.rlim_cur / 2 : 1 << 19,
@@ -113,7 +112,6 @@ int fs_init(struct fs *fs, const struct settings *settings, char why[WHY_MAX])
 void fs_release(struct fs *fs)
 {
     watch_release(fs);
-    readers_release(&fs->device.readers);
     node_table_release(&fs->nodes);
     delta_release(&fs->delta);
     if (fs->prover >= 0)

@@ -23,6 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Two threads are fastest on two CPUs; the others are for when those wait for a slow disk. */
+#define WORKERS_MAX 4
+
 /* For how long the end waits for the filesystem's threads; a sandbox that still uses the mount keeps them busy. */
 #define END_WAIT_MS 250
 
@@ -79,8 +82,8 @@ static void *serve(void *arg)
     struct fuse_loop_config *loop = fuse_loop_cfg_create();
 
     if (loop && privilege_drop_worker(d->fs.device.passthrough || d->fs.delta.on) == 0) {
-        fuse_loop_cfg_set_idle_threads(loop, READERS_MAX);
-        fuse_loop_cfg_set_max_threads(loop, READERS_MAX);
+        fuse_loop_cfg_set_idle_threads(loop, WORKERS_MAX);
+        fuse_loop_cfg_set_max_threads(loop, WORKERS_MAX);
         fuse_loop_cfg_set_clone_fd(loop, 0);
         fs_epochs_start(&d->fs, d->mount.session);
         watch_start(&d->fs, d->mount.session);
